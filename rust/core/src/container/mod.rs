@@ -1,0 +1,3 @@
+//! What may be put around an image.
+
+pub mod vhd;

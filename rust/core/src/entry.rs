@@ -1,0 +1,268 @@
+//! What a tar entry means for the file system.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, Result};
+use crate::ext4::acl;
+use crate::ext4::close::Image;
+use crate::ext4::inode;
+use crate::ext4::timestamp::Timestamp;
+use crate::ext4::writer::{Attributes, Note, Writer};
+use crate::ext4::xattr::{self, Xattrs};
+use crate::options::Options;
+use crate::path::{components, split_file};
+use crate::sink::Sink;
+use crate::tar::{Data, Entry, Input, Reader, Time};
+use crate::whiteout;
+
+/// The name in ACL attributes that ext4 stores in a form of its own.
+const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
+
+/// Puts entries into an image.
+pub struct Mapper<S> {
+    writer: Writer<S>,
+    convert_whiteout: bool,
+    convert_backslash: bool,
+    reproduce: bool,
+    has_aufs: bool,
+    notes: Vec<Note>,
+}
+
+impl<S: Sink> Mapper<S> {
+    pub fn new(writer: Writer<S>, options: &Options) -> Self {
+        Self {
+            writer,
+            convert_whiteout: options.convert_whiteout,
+            convert_backslash: options.convert_backslash,
+            reproduce: options.rules.reproduce,
+            has_aufs: false,
+            notes: Vec::new(),
+        }
+    }
+
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.append(&mut self.writer.take_notes());
+        notes
+    }
+
+    pub fn close(mut self) -> Result<Image<S>> {
+        if self.has_aufs {
+            self.writer.remove_starting(whiteout::AUFS_PREFIX)?;
+        }
+        self.writer.close()
+    }
+
+    /// Adds an entry with its data.
+    pub fn add(&mut self, entry: &Entry, reader: &mut Reader<impl Input>) -> Result<()> {
+        let kind = self.kind(entry)?;
+        let Some(kind) = kind else { return Ok(()) };
+        let name = self.slashed(&entry.name);
+        let parts = components(&name);
+        if self.convert_whiteout && self.add_whiteout(&name, &parts)? {
+            return Ok(());
+        }
+        let parent = self.writer.make_parents(&parts)?;
+        let last = parts.last().copied().unwrap_or_default();
+        if entry.typeflag == b'1' {
+            return self.writer.link(parent, last, &self.slashed(&entry.linkname));
+        }
+        let attributes = self.attributes(entry, kind)?;
+        self.writer.create(parent, last, attributes)?;
+        if kind == inode::TYPE_DIRECTORY {
+            return Ok(()); // a GNU dump directory has data: the list of its files
+        }
+        while let Some(data) = reader.data()? {
+            match data {
+                Data::Bytes(bytes) => self.writer.write(bytes)?,
+                Data::Zeros(length) => self.writer.write_zeros(length)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The type bits of an entry, 0 where its type flag gives none; `None` for one that is to be left out.
+    fn kind(&mut self, entry: &Entry) -> Result<Option<u16>> {
+        let kind = match entry.typeflag {
+            b'0' | b'1' | b'7' | b'S' => inode::TYPE_REGULAR,
+            b'2' => inode::TYPE_SYMLINK,
+            b'3' => inode::TYPE_CHARACTER,
+            b'4' => inode::TYPE_BLOCK,
+            b'5' => inode::TYPE_DIRECTORY,
+            b'6' => inode::TYPE_FIFO,
+            b'g' if self.reproduce && entry.global_unstable => {
+                let message = "hcsshim names the file that it makes of a global header at random: one of its records is malformed";
+                return Err(Error::not_reproducible(message).code("N4"));
+            }
+            _ if self.reproduce => 0,
+            b'g' => {
+                self.note("B7", false, "hcsshim makes a file of a global header");
+                return Ok(None);
+            }
+            b'V' => {
+                self.note("B7", false, "hcsshim makes a file of a volume label");
+                return Ok(None);
+            }
+            b'D' => {
+                self.note("B7", false, "hcsshim makes a file of a GNU dump directory");
+                inode::TYPE_DIRECTORY
+            }
+            other => {
+                self.note(
+                    "B7",
+                    true,
+                    format!("unknown type flag {}: taken as a regular file", crate::error::quote(&[other])),
+                );
+                0
+            }
+        };
+        Ok(Some(kind))
+    }
+
+    /// Whiteouts and opaque markers; `false` for an ordinary entry.
+    fn add_whiteout(&mut self, name: &[u8], parts: &[&[u8]]) -> Result<bool> {
+        if !self.reproduce && whiteout::is_aufs(name) {
+            self.note("B18", false, "hcsshim keeps the bookkeeping files of AUFS");
+            self.has_aufs = true; // kept until the end, since links may lead to them
+            return Ok(false);
+        }
+        match whiteout::kind(name) {
+            whiteout::Kind::None => return Ok(false),
+            whiteout::Kind::Opaque => {
+                if self.reproduce {
+                    self.writer.make_parents(parts)?;
+                    self.writer.make_opaque_path(&components(split_file(name).0))?;
+                } else {
+                    let directory = self.writer.make_parents(parts).map_err(|error| error.code("B10"))?;
+                    self.writer.make_opaque(directory)?;
+                }
+            }
+            whiteout::Kind::Whiteout { directory, name: hidden } => {
+                let parent = self.writer.make_parents(parts)?;
+                if self.reproduce {
+                    self.writer.whiteout_path(&components(&[directory, hidden].concat()))?;
+                } else if matches!(hidden, b"" | b"." | b"..") {
+                    return Err(Error::invalid_entry("the whiteout names no file"));
+                } else {
+                    self.writer.whiteout(parent, hidden)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn attributes(&mut self, entry: &Entry, kind: u16) -> Result<Attributes> {
+        let is_device = matches!(kind, inode::TYPE_CHARACTER | inode::TYPE_BLOCK);
+        if !self.reproduce {
+            check_range("uid", entry.uid, u32::MAX.into(), "B17")?;
+            check_range("gid", entry.gid, u32::MAX.into(), "B17")?;
+            if is_device {
+                check_range("devmajor", entry.devmajor, inode::MAX_MAJOR, "N5")?;
+                check_range("devminor", entry.devminor, inode::MAX_MINOR, "N5")?;
+            }
+        }
+        let target =
+            if kind == inode::TYPE_SYMLINK { self.slashed(&entry.linkname).into_owned() } else { Vec::new() };
+        Ok(Attributes {
+            mode: entry.mode as u16 & !inode::TYPE_MASK | kind,
+            uid: entry.uid as u32,
+            gid: entry.gid as u32,
+            atime: self.timestamp(entry.atime),
+            ctime: self.timestamp(entry.ctime),
+            mtime: self.timestamp(entry.mtime),
+            size: entry.size,
+            target,
+            device: if is_device {
+                inode::device_number(entry.devmajor as u32, entry.devminor as u32)
+            } else {
+                0
+            },
+            xattrs: self.xattrs(entry)?,
+        })
+    }
+
+    fn timestamp(&mut self, time: Option<Time>) -> Timestamp {
+        let Some(Time { seconds, nanoseconds }) = time else { return Timestamp::default() };
+        let hcsshim = Timestamp::hcsshim(seconds, nanoseconds);
+        if self.reproduce {
+            return hcsshim;
+        }
+        let exact = Timestamp::exact(seconds, nanoseconds);
+        if exact != hcsshim {
+            let code = if seconds < 0 { "B3" } else { "B4" };
+            self.note(code, false, format!("hcsshim stores a wrong time for {seconds} s"));
+        } else if exact.is_clamped(seconds) {
+            self.note(
+                "B4b",
+                true,
+                format!("the time {seconds} s is outside of what ext4 can hold: the nearest is stored"),
+            );
+        }
+        exact
+    }
+
+    fn xattrs(&mut self, entry: &Entry) -> Result<Xattrs> {
+        let given = entry.xattrs.iter().cloned();
+        if self.reproduce {
+            return Ok(given.collect());
+        }
+        let mut xattrs = Xattrs::new();
+        for (name, value) in given {
+            let (index, _) = xattr::split_name(&name, false);
+            xattr::check_name(&name)?;
+            if index == 0 {
+                self.note(
+                    "N6",
+                    false,
+                    format!(
+                        "xattr {} has a prefix that Linux does not know: left out",
+                        crate::error::quote(&name)
+                    ),
+                );
+                continue;
+            }
+            if name == xattr::SYSTEM_DATA {
+                self.note("B19", false, "hcsshim stores an xattr system.data, which is ext4's own");
+                continue;
+            }
+            if index != xattr::split_name(&name, true).0 {
+                self.note(
+                    "N7",
+                    false,
+                    format!("hcsshim stores xattr {} as a part of an ACL", crate::error::quote(&name)),
+                );
+            }
+            if ACLS.contains(&name.as_slice()) {
+                self.note("B5", false, "hcsshim stores POSIX ACLs in a form that the kernel refuses");
+                if let Some(stored) = acl::to_ext4(&name, &value)? {
+                    xattrs.insert(name, stored);
+                }
+                continue;
+            }
+            xattrs.insert(name, value);
+        }
+        Ok(xattrs)
+    }
+
+    fn slashed<'n>(&self, name: &'n [u8]) -> Cow<'n, [u8]> {
+        if self.convert_backslash && name.contains(&b'\\') {
+            Cow::Owned(name.iter().map(|&b| if b == b'\\' { b'/' } else { b }).collect())
+        } else {
+            Cow::Borrowed(name)
+        }
+    }
+
+    /// Records a note, one of a code for each entry.
+    fn note(&mut self, code: &'static str, identical: bool, message: impl Into<String>) {
+        if self.notes.iter().all(|note| note.code != code) {
+            self.notes.push(Note { code, message: message.into(), identical });
+        }
+    }
+}
+
+fn check_range(field: &str, value: i64, max: i64, code: &'static str) -> Result<()> {
+    if (0..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid_entry(format!("{field} is {value}, 0 to {max} are possible")).code(code))
+}

@@ -1,0 +1,459 @@
+//! Entries into the tree: paths found, parents made, names given, nodes reused, replaced and taken away.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, Result, quote};
+use crate::ext4::inode;
+use crate::ext4::rules::Rules;
+use crate::ext4::tree::{Node, flag};
+use crate::ext4::writer::{Attributes, Writer, crash};
+use crate::ext4::xattr;
+use crate::path::components;
+use crate::sink::Sink;
+use crate::units::{BlockNumber, InodeNumber};
+
+/// Longest name of a directory entry in bytes.
+const MAX_NAME_LEN: usize = 255;
+/// Most links of an inode. Source: kernel, EXT4_LINK_MAX.
+pub const MAX_LINKS: u32 = 65000;
+/// Symlinks followed in one path. Source: containerd, continuity/fs/path.go.
+const MAX_SYMLINKS: u32 = 255;
+
+impl<S: Sink> Writer<S> {
+    /// Makes the directories above an entry that are not there yet; returns the last of them.
+    /// In hcsshim's own way that may be a file: what is put into it is then refused.
+    pub fn make_parents(&mut self, parts: &[&[u8]]) -> Result<InodeNumber> {
+        self.finish_file()?;
+        let above = parts.split_last().map_or(parts, |(_, above)| above);
+        let made_before = self.tree.len();
+        let parent = self.walk(above, true)?.ok_or_else(|| missing(parts))?;
+        let made = self.tree.len() - made_before;
+        if made > 0 {
+            let plural = if made == 1 { "y" } else { "ies" };
+            self.note(
+                "B13",
+                true,
+                format!("{made} parent director{plural} not in the layer: made like the one above"),
+            );
+        }
+        Ok(parent)
+    }
+
+    /// Creates a node, or makes what has the name into it. The root has an empty name.
+    pub fn create(
+        &mut self,
+        parent: InodeNumber,
+        name: &[u8],
+        mut attributes: Attributes,
+    ) -> Result<InodeNumber> {
+        let existing = if name.is_empty() { Some(InodeNumber::ROOT) } else { self.find_child(parent, name)? };
+        if let Some(number) = self.make_room(parent, name, existing, &mut attributes)? {
+            self.set_attributes(number, &attributes, true)?;
+            return Ok(number);
+        }
+        let is_dir = attributes.is_dir();
+        let number = self.tree.add(Node { links: u32::from(is_dir), ..Node::default() })?;
+        self.set_attributes(number, &attributes, false)?;
+        if let Some(old) = self.tree.child(parent, name) {
+            self.tree.node_mut(old).links -= 1;
+        }
+        self.tree.insert_name(parent, name, number)?;
+        self.tree.node_mut(number).links += 1;
+        if is_dir {
+            self.tree.node_mut(parent).links += 1;
+        }
+        Ok(number)
+    }
+
+    /// A hard link to what another entry made.
+    pub fn link(&mut self, parent: InodeNumber, name: &[u8], target: &[u8]) -> Result<()> {
+        let existing = if name.is_empty() { Some(InodeNumber::ROOT) } else { self.find_child(parent, name)? };
+        if self.rules.reproduce
+            && existing.is_some_and(|old| self.tree.node(old).is_dir() || self.tree.node(old).links < 2)
+        {
+            return Err(Error::invalid_entry(
+                "a link cannot take the place of a directory or of a file's last name",
+            ));
+        }
+        let parts = components(target);
+        let node = self.find(&parts)?.ok_or_else(|| {
+            Error::invalid_entry(format!("the link's target {} is not in the layer", quote(target)))
+        })?;
+        if self.tree.node(node).is_dir() {
+            return Err(Error::invalid_entry(format!("the link's target {} is a directory", quote(target))));
+        }
+        if existing == Some(node) {
+            if self.tree.node(node).links < 2 {
+                self.note("B9", false, "hcsshim refuses a link to the name itself");
+            }
+            return Ok(());
+        }
+        if self.tree.node(node).links >= MAX_LINKS {
+            return Err(Error::disk_size(format!(
+                "the link's target {} has {MAX_LINKS} links, the most possible",
+                quote(target)
+            )));
+        }
+        match existing {
+            Some(old) if !self.tree.node(old).is_dir() && self.tree.node(old).links >= 2 => {
+                self.tree.node_mut(old).links -= 1;
+            }
+            Some(old) => {
+                self.note("B9", false, "hcsshim refuses a link in place of an earlier entry");
+                self.remove(parent, name, old)?;
+                if !self.tree.node(node).has(flag::USED) {
+                    return Err(Error::invalid_entry(format!(
+                        "the link replaces the directory that its target {} is in",
+                        quote(target)
+                    )));
+                }
+            }
+            None => {}
+        }
+        self.tree.node_mut(node).links += 1;
+        self.tree.insert_name(parent, name, node)
+    }
+
+    /// An overlayfs whiteout: a character device 0:0.
+    pub fn whiteout(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
+        if !self.rules.reproduce {
+            match self.find_child(parent, name)? {
+                Some(old) if self.tree.node(old).is_dir() => {
+                    // Only the lower layers' contents go, so that those of this layer stay.
+                    self.note("B9", false, "hcsshim refuses a whiteout beside a directory of its own layer");
+                    return self.make_opaque(old);
+                }
+                Some(old) if !self.tree.node(old).has(flag::WHITEOUT) => {
+                    self.note(
+                        "B9",
+                        false,
+                        "hcsshim lets the whiteout replace or collide with its own layer's file",
+                    );
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        let attributes = Attributes { mode: inode::TYPE_CHARACTER, ..Attributes::default() };
+        let number = self.create(parent, name, attributes)?;
+        self.tree.node_mut(number).flags |= flag::WHITEOUT;
+        Ok(())
+    }
+
+    /// hcsshim's whiteout, by the path of what it hides.
+    pub fn whiteout_path(&mut self, parts: &[&[u8]]) -> Result<()> {
+        let (name, above) =
+            parts.split_last().map_or((b"".as_slice(), parts), |(name, above)| (*name, above));
+        let parent = self.walk(above, false)?.ok_or_else(|| missing(parts))?;
+        self.whiteout(parent, name)
+    }
+
+    /// Marks a directory as opaque; its other attributes stay.
+    pub fn make_opaque(&mut self, directory: InodeNumber) -> Result<()> {
+        let mut attributes = self.attributes_of(directory);
+        let as_hcsshim = self.tree.xattrs_as_hcsshim(directory);
+        attributes.xattrs = self.tree.xattrs(directory);
+        match as_hcsshim {
+            None => self.note("N1", false, "hcsshim crashes when it reads the directory's xattrs again"),
+            Some(read) if read != attributes.xattrs => {
+                self.note(
+                    "B6",
+                    false,
+                    "hcsshim loses xattrs of the directory behind one with an empty stored name",
+                );
+            }
+            Some(_) => {}
+        }
+        if self.copies_wrongly(directory) {
+            self.note("N3", false, "hcsshim changes the directory's times when it marks it as opaque");
+        }
+        attributes.xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
+        self.tree.node_mut(directory).flags |= flag::OPAQUE;
+        self.set_attributes(directory, &attributes, true)
+    }
+
+    /// hcsshim's way: what the path names, a file perhaps, is created once more with one attribute more.
+    pub fn make_opaque_path(&mut self, parts: &[&[u8]]) -> Result<()> {
+        let number = self.find(parts)?.ok_or_else(|| missing(parts))?;
+        let mut attributes = self.attributes_of(number);
+        attributes.xattrs = self.tree.xattrs_as_hcsshim(number).ok_or_else(crash)?;
+        attributes.xattrs.remove(xattr::SYSTEM_DATA);
+        attributes.xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
+        let node = self.tree.node(number);
+        if node.is_symlink() && node.has(flag::EXTENTS)
+            || !node.is_symlink() && node.size > 0 && !node.is_dir()
+        {
+            return Err(Error::invalid_entry("an opaque marker in a file or long symlink"));
+        }
+        if node.is_symlink() {
+            attributes.target = self.tree.text_of(node).to_vec();
+        }
+        let (name, above) =
+            parts.split_last().map_or((b"".as_slice(), parts), |(name, above)| (*name, above));
+        let parent = self.walk(above, false)?.ok_or_else(|| missing(parts))?;
+        self.create(parent, name, attributes).map(|_| ())
+    }
+
+    /// Takes away all that has, or is below, a name that starts so.
+    pub fn remove_starting(&mut self, prefix: &[u8]) -> Result<()> {
+        self.finish_file()?;
+        for (parent, name) in self.tree.names_starting(prefix) {
+            if let Some(number) = self.tree.child(parent, &name) {
+                self.remove(parent, &name, number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, parts: &[&[u8]]) -> Result<Option<InodeNumber>> {
+        let Some((name, above)) = parts.split_last() else { return Ok(Some(InodeNumber::ROOT)) };
+        Ok(self.walk(above, false)?.and_then(|parent| self.tree.child(parent, name)))
+    }
+
+    fn find_child(&self, parent: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>> {
+        check_name(name, &self.rules)?;
+        if !self.tree.node(parent).is_dir() {
+            return Err(Error::invalid_entry("the path leads through a file"));
+        }
+        Ok(self.tree.child(parent, name))
+    }
+
+    /// Follows a path from the root; with `make`, makes what is missing.
+    fn walk(&mut self, parts: &[&[u8]], make: bool) -> Result<Option<InodeNumber>> {
+        let mut directory = InodeNumber::ROOT;
+        for &part in parts {
+            let child = self.tree.child(directory, part);
+            if !self.rules.reproduce
+                && let Some(node) = child.map(|child| self.tree.node(child))
+                && !node.is_dir()
+            {
+                return self.walk_resolving(parts, make);
+            }
+            directory = match child {
+                Some(child) => child,
+                None if make => self.make_parent(directory, part, false)?,
+                None => return Ok(None),
+            };
+        }
+        Ok(Some(directory))
+    }
+
+    /// A walk on which there is something else than a directory: symlinks are followed inside the root (B11).
+    fn walk_resolving(&mut self, parts: &[&[u8]], make: bool) -> Result<Option<InodeNumber>> {
+        let mut rest: Vec<Cow<'_, [u8]>> = parts.iter().rev().map(|part| Cow::Borrowed(*part)).collect();
+        let mut above = Vec::new();
+        let mut directory = InodeNumber::ROOT;
+        let mut followed = 0;
+        while let Some(part) = rest.pop() {
+            if matches!(&*part, b"" | b".") {
+                continue;
+            }
+            if *part == *b".." {
+                directory = above.pop().unwrap_or(InodeNumber::ROOT);
+                continue;
+            }
+            let child = self.tree.child(directory, &part);
+            let Some(child) = child else {
+                if !make {
+                    return Ok(None);
+                }
+                above.push(directory);
+                directory = self.make_parent(directory, &part, false)?;
+                continue;
+            };
+            let node = self.tree.node(child);
+            if node.is_dir() {
+                above.push(directory);
+                directory = child;
+            } else if node.is_symlink() {
+                followed += 1;
+                if followed > MAX_SYMLINKS {
+                    return Err(Error::invalid_entry(format!(
+                        "the path leads through more than {MAX_SYMLINKS} symlinks"
+                    )));
+                }
+                let target = self.tree.target_of(child).to_vec();
+                self.note("B11", false, "hcsshim refuses a path through a symlink");
+                if target.first() == Some(&b'/') {
+                    directory = InodeNumber::ROOT;
+                    above.clear();
+                }
+                rest.extend(target.split(|&b| b == b'/').rev().map(|part| Cow::Owned(part.to_vec())));
+            } else if node.has(flag::WHITEOUT) && make {
+                self.note("B9", false, "hcsshim refuses a path through a whiteout of the same layer");
+                self.remove(directory, &part, child)?;
+                above.push(directory);
+                directory = self.make_parent(directory, &part, true)?;
+            } else {
+                return Err(Error::invalid_entry(format!(
+                    "the path leads through {}, which is a file",
+                    quote(&part)
+                )));
+            }
+        }
+        Ok(Some(directory))
+    }
+
+    /// A directory that no entry has made: its attributes are those of the one above (B13).
+    fn make_parent(&mut self, above: InodeNumber, name: &[u8], opaque: bool) -> Result<InodeNumber> {
+        if self.copies_wrongly(above) {
+            self.note("N3", false, "hcsshim changes the times that it copies to a parent directory");
+        }
+        let mut attributes = self.attributes_of(above);
+        if opaque {
+            attributes.xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
+        }
+        let number = self.create(above, name, attributes)?;
+        if opaque {
+            self.tree.node_mut(number).flags |= flag::OPAQUE;
+        }
+        Ok(number)
+    }
+
+    /// Decides what becomes of the node that has the name: reused (returned), left behind, or taken away.
+    fn make_room(
+        &mut self,
+        parent: InodeNumber,
+        name: &[u8],
+        existing: Option<InodeNumber>,
+        attributes: &mut Attributes,
+    ) -> Result<Option<InodeNumber>> {
+        let Some(old) = existing else {
+            return self.check_links(parent, attributes).map(|()| None);
+        };
+        let node = self.tree.node(old);
+        match (node.is_dir(), attributes.is_dir()) {
+            (true, true) => Ok(Some(old)),
+            (false, false) if node.links >= 2 => Ok(None),
+            (false, false) => self.reuse_file(old).map(|()| Some(old)),
+            (was_dir, _) if self.rules.reproduce => Err(Error::invalid_entry(if was_dir {
+                "a directory cannot be replaced with a file"
+            } else {
+                "a file cannot be replaced with a directory"
+            })),
+            (was_dir, _) => {
+                self.note(
+                    "B9",
+                    false,
+                    "hcsshim refuses to replace a directory with a file or a file with a directory",
+                );
+                if !was_dir && self.tree.node(old).has(flag::WHITEOUT) {
+                    // The lower layers' directory of this name is gone; this one must not show through to it.
+                    attributes.xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
+                }
+                self.remove(parent, name, old)?;
+                self.check_links(parent, attributes).map(|()| None)
+            }
+        }
+    }
+
+    /// B23: more subdirectories than i_links_count can count.
+    fn check_links(&mut self, parent: InodeNumber, attributes: &Attributes) -> Result<()> {
+        if !attributes.is_dir() || self.tree.node(parent).links < MAX_LINKS {
+            return Ok(());
+        }
+        if self.rules.reproduce {
+            return Err(Error::disk_size(format!(
+                "the directory above has {MAX_LINKS} links, the most possible"
+            )));
+        }
+        self.dir_nlink = true;
+        self.note("B23", false, format!("hcsshim refuses a directory with more than {MAX_LINKS} links"));
+        Ok(())
+    }
+
+    /// Prepares a file with one name for its next life.
+    fn reuse_file(&mut self, number: InodeNumber) -> Result<()> {
+        if !self.tree.node(number).has(flag::EXTENTS) {
+            return Ok(());
+        }
+        if self.rules.reproduce {
+            return Err(Error::invalid_entry("a file with data blocks cannot be replaced"));
+        }
+        self.note("B9", false, "hcsshim refuses to replace a file with data blocks");
+        self.free_data(number);
+        Ok(())
+    }
+
+    /// Takes a name away, and all that only it leads to.
+    fn remove(&mut self, parent: InodeNumber, name: &[u8], number: InodeNumber) -> Result<()> {
+        if number == InodeNumber::ROOT || number == InodeNumber::LOST_AND_FOUND {
+            return Err(Error::invalid_entry("the root directory and lost+found cannot be replaced"));
+        }
+        self.tree.remove_name(parent, name);
+        if self.tree.node(number).is_dir() {
+            self.tree.node_mut(parent).links -= 1;
+        }
+        let mut unnamed = vec![number];
+        while let Some(number) = unnamed.pop() {
+            let node = self.tree.node_mut(number);
+            node.links -= 1;
+            if node.is_dir() {
+                unnamed.extend(self.tree.take_children(number));
+            } else if node.links > 0 {
+                continue;
+            }
+            self.release(number);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, number: InodeNumber) {
+        self.free_data(number);
+        let xattr_block = self.tree.node(number).xattr_block;
+        if xattr_block != BlockNumber(0) {
+            self.freed.push((xattr_block, 1));
+        }
+        self.tree.forget(number);
+    }
+
+    fn free_data(&mut self, number: InodeNumber) {
+        let rules = self.rules;
+        let node = self.tree.node_mut(number);
+        if node.has(flag::EXTENTS) {
+            let run = Self::run_of(node);
+            let blocks = run.blocks + run.leaves(&rules);
+            node.blocks -= blocks;
+            node.flags &= !flag::EXTENTS;
+            self.freed.push((run.start, blocks));
+        }
+    }
+
+    /// A node's attributes without its xattrs, for a copy of it.
+    fn attributes_of(&self, number: InodeNumber) -> Attributes {
+        let node = self.tree.node(number);
+        let is_device = matches!(node.kind(), inode::TYPE_CHARACTER | inode::TYPE_BLOCK);
+        Attributes {
+            mode: node.mode,
+            uid: node.uid,
+            gid: node.gid,
+            atime: self.rules.copied(node.atime),
+            ctime: self.rules.copied(node.ctime),
+            mtime: self.rules.copied(node.mtime),
+            device: if is_device { node.data } else { 0 },
+            ..Attributes::default()
+        }
+    }
+
+    /// Whether hcsshim changes one of the node's times when it copies them.
+    fn copies_wrongly(&self, number: InodeNumber) -> bool {
+        let node = self.tree.node(number);
+        [node.atime, node.ctime, node.mtime].iter().any(|time| !time.survives_hcsshim_copy())
+    }
+}
+
+fn check_name(name: &[u8], rules: &Rules) -> Result<()> {
+    if name.len() > MAX_NAME_LEN {
+        let message =
+            format!("the name {} has {} bytes, at most {MAX_NAME_LEN} are allowed", quote(name), name.len());
+        return Err(Error::invalid_entry(message));
+    }
+    if name.contains(&0) && !rules.reproduce {
+        return Err(Error::invalid_entry(format!("the name {} holds a NUL byte", quote(name))).code("N11"));
+    }
+    Ok(())
+}
+
+fn missing(parts: &[&[u8]]) -> Error {
+    Error::invalid_entry(format!("the path {} is not in the layer", quote(&parts.join(&b'/'))))
+}

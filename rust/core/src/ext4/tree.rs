@@ -1,0 +1,422 @@
+//! The file system in memory: inodes and names, as few bytes for each as the image needs.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+
+use crate::error::{Error, Result};
+use crate::ext4::directory::FileType;
+use crate::ext4::inode;
+use crate::ext4::timestamp::Timestamp;
+use crate::ext4::xattr::{self, InlineArea, Xattrs};
+use crate::units::{BlockNumber, InodeNumber};
+
+/// State of a node that is not in its mode.
+pub mod flag {
+    /// The number is in use.
+    pub const USED: u8 = 1;
+    /// It has data blocks, described by extents.
+    pub const EXTENTS: u8 = 2;
+    /// Its data is in the inode (a regular file).
+    pub const INLINE: u8 = 4;
+    /// A whiteout made it, not an entry of its own.
+    pub const WHITEOUT: u8 = 8;
+    /// An opaque marker was seen for it.
+    pub const OPAQUE: u8 = 16;
+}
+
+/// One inode. 64 bytes, since a layer can have millions.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    pub size: u64,
+    pub atime: Timestamp,
+    pub ctime: Timestamp,
+    /// Also the creation time.
+    pub mtime: Timestamp,
+    pub uid: u32,
+    pub gid: u32,
+    pub links: u32,
+    /// i_blocks: the xattr block, data, and extent index.
+    pub blocks: u32,
+    /// First data block, device number, or place in `Tree::text` of a short symlink's target or inline data.
+    pub data: u32,
+    pub xattr_block: BlockNumber,
+    /// 1 + place in `Tree::inline_xattrs`, 0 for none.
+    pub(super) inline_xattrs: u32,
+    pub mode: u16,
+    pub flags: u8,
+}
+
+const _: () = assert!(size_of::<Node>() <= 64);
+
+impl Node {
+    pub fn kind(&self) -> u16 {
+        self.mode & inode::TYPE_MASK
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.kind() == inode::TYPE_DIRECTORY
+    }
+
+    pub fn is_symlink(&self) -> bool {
+        self.kind() == inode::TYPE_SYMLINK
+    }
+
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub fn file_type(&self) -> FileType {
+        match self.kind() {
+            inode::TYPE_DIRECTORY => FileType::Directory,
+            inode::TYPE_SYMLINK => FileType::Symlink,
+            inode::TYPE_CHARACTER => FileType::CharacterDevice,
+            inode::TYPE_BLOCK => FileType::BlockDevice,
+            inode::TYPE_FIFO => FileType::Fifo,
+            _ => FileType::Regular,
+        }
+    }
+}
+
+/// A directory entry; the name's bytes are in `Tree::name_bytes`. A child of 0 means that it was taken away.
+#[derive(Clone, Copy)]
+struct Name {
+    parent: InodeNumber,
+    child: InodeNumber,
+    at: u32,
+    length: u8,
+}
+
+pub struct Tree {
+    nodes: Vec<Node>,
+    names: Vec<Name>,
+    name_bytes: Vec<u8>,
+    index: HashTable<u32>,
+    by_parent: Option<HashMap<InodeNumber, Vec<u32>>>,
+    hasher: RandomState, // keeps crafted names from colliding; nothing of it shows in the image
+    inline_xattrs: Vec<InlineArea>,
+    text: Vec<u8>,
+    /// Targets of symlinks that have data blocks, by which later paths may lead.
+    pub long_targets: HashMap<InodeNumber, Vec<u8>>,
+    /// What is in the xattr blocks of nodes that may have to be read again.
+    pub block_xattrs: HashMap<InodeNumber, Box<[u8]>>,
+}
+
+impl Tree {
+    /// Root and lost+found.
+    pub fn new() -> Self {
+        let mut tree = Self {
+            nodes: vec![Node::default(); InodeNumber::LOST_AND_FOUND.0 as usize],
+            names: Vec::new(),
+            name_bytes: Vec::new(),
+            index: HashTable::new(),
+            by_parent: None,
+            hasher: RandomState::new(),
+            inline_xattrs: Vec::new(),
+            text: Vec::new(),
+            long_targets: HashMap::new(),
+            block_xattrs: HashMap::new(),
+        };
+        for (number, permissions, links) in
+            [(InodeNumber::ROOT, 0o755, 3), (InodeNumber::LOST_AND_FOUND, 0o700, 2)]
+        {
+            let mode = inode::TYPE_DIRECTORY | permissions;
+            *tree.node_mut(number) = Node { mode, links, flags: flag::USED, ..Node::default() };
+        }
+        // Cannot fail: the first name.
+        let _ = tree.insert_name(InodeNumber::ROOT, b"lost+found", InodeNumber::LOST_AND_FOUND);
+        tree
+    }
+
+    /// Highest number in use.
+    pub fn len(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Numbers only come from `add` and from names, so they are always in the list.
+    #[allow(clippy::indexing_slicing)]
+    pub fn node(&self, number: InodeNumber) -> &Node {
+        &self.nodes[number.0 as usize - 1]
+    }
+
+    #[allow(clippy::indexing_slicing)]
+    pub fn node_mut(&mut self, number: InodeNumber) -> &mut Node {
+        &mut self.nodes[number.0 as usize - 1]
+    }
+
+    pub fn add(&mut self, node: Node) -> Result<InodeNumber> {
+        self.nodes.push(node);
+        u32::try_from(self.nodes.len())
+            .map(InodeNumber)
+            .map_err(|_| Error::disk_size("the layer has more entries than inode numbers"))
+    }
+
+    pub fn child(&self, parent: InodeNumber, name: &[u8]) -> Option<InodeNumber> {
+        let hash = self.hash(parent, name);
+        let found = self.index.find(hash, |&at| self.is(at, parent, name))?;
+        self.names.get(*found as usize).map(|name| name.child)
+    }
+
+    /// Gives a name to a node, in place of the node that has it. Link counts are the caller's.
+    pub fn insert_name(&mut self, parent: InodeNumber, name: &[u8], child: InodeNumber) -> Result<()> {
+        let hash = self.hash(parent, name);
+        if let Some(&at) = self.index.find(hash, |&at| self.is(at, parent, name)) {
+            if let Some(entry) = self.names.get_mut(at as usize) {
+                entry.child = child;
+            }
+            return Ok(());
+        }
+        let too_many = |_| Error::disk_size("the names of the layer need more than 4 GiB");
+        let at = u32::try_from(self.name_bytes.len()).map_err(too_many)?;
+        let position = u32::try_from(self.names.len()).map_err(too_many)?;
+        let length = u8::try_from(name.len()).map_err(|_| Error::invalid_entry("invalid name"))?;
+        self.name_bytes.extend_from_slice(name);
+        self.names.push(Name { parent, child, at, length });
+        if let Some(by_parent) = &mut self.by_parent {
+            by_parent.entry(parent).or_default().push(position);
+        }
+        let Self { index, names, name_bytes, hasher, .. } = self;
+        index.insert_unique(hash, position, |&at| {
+            names.get(at as usize).map_or(0, |n| hash_name(hasher, n.parent, bytes_of(name_bytes, n)))
+        });
+        Ok(())
+    }
+
+    pub fn remove_name(&mut self, parent: InodeNumber, name: &[u8]) {
+        let hash = self.hash(parent, name);
+        let Self { index, names, name_bytes, .. } = self;
+        let entry = index.find_entry(hash, |&at| {
+            names.get(at as usize).is_some_and(|n| n.parent == parent && bytes_of(name_bytes, n) == name)
+        });
+        if let Ok(entry) = entry {
+            let (at, _) = entry.remove();
+            if let Some(name) = names.get_mut(at as usize) {
+                name.child = InodeNumber(0);
+            }
+        }
+    }
+
+    /// Every directory's entries: sorted by number, then name.
+    pub fn children(&self) -> Children<'_> {
+        Children::new(self)
+    }
+
+    /// Takes all entries out of a directory; returns what they pointed to.
+    pub fn take_children(&mut self, parent: InodeNumber) -> Vec<InodeNumber> {
+        // Built when a directory is taken away for the first time, which few layers do, and kept up from then on.
+        let mut by_parent = self.by_parent.take().unwrap_or_else(|| {
+            let mut by_parent = HashMap::<_, Vec<u32>>::new();
+            for (at, name) in self.live_names() {
+                by_parent.entry(name.parent).or_default().push(at as u32);
+            }
+            by_parent
+        });
+        let taken = by_parent.remove(&parent).unwrap_or_default();
+        self.by_parent = Some(by_parent);
+        let mut children = Vec::with_capacity(taken.len());
+        for at in taken {
+            let Some(name) = self.names.get(at as usize).copied().filter(|name| name.child.0 != 0) else {
+                continue;
+            };
+            let bytes = bytes_of(&self.name_bytes, &name).to_vec();
+            self.remove_name(parent, &bytes);
+            children.push(name.child);
+        }
+        children
+    }
+
+    /// Directory and name of each entry whose name starts so.
+    pub fn names_starting(&self, prefix: &[u8]) -> Vec<(InodeNumber, Vec<u8>)> {
+        self.live_names()
+            .map(|(_, name)| (name.parent, bytes_of(&self.name_bytes, name)))
+            .filter(|(_, bytes)| bytes.starts_with(prefix))
+            .map(|(parent, bytes)| (parent, bytes.to_vec()))
+            .collect()
+    }
+
+    pub fn inline_xattrs(&self, node: &Node) -> Option<&InlineArea> {
+        self.inline_xattrs.get((node.inline_xattrs as usize).checked_sub(1)?)
+    }
+
+    /// Puts an area in place of the node's former one.
+    pub fn set_inline_xattrs(&mut self, number: InodeNumber, area: Option<Box<InlineArea>>) {
+        let slot = self.node(number).inline_xattrs;
+        let slot = match (area, (slot as usize).checked_sub(1)) {
+            (None, _) => 0,
+            (Some(area), Some(used)) => {
+                if let Some(place) = self.inline_xattrs.get_mut(used) {
+                    *place = *area;
+                }
+                slot
+            }
+            (Some(area), None) => {
+                self.inline_xattrs.push(*area);
+                self.inline_xattrs.len() as u32
+            }
+        };
+        self.node_mut(number).inline_xattrs = slot;
+    }
+
+    /// All attributes that the image holds for a node whose xattr block, if it has one, was kept.
+    pub fn xattrs(&self, number: InodeNumber) -> Xattrs {
+        let mut all = Xattrs::new();
+        if let Some(block) = self.block_xattrs.get(&number) {
+            let (region, base) = xattr::block_region(block);
+            all.append(&mut xattr::decode(region, base));
+        }
+        if let Some(area) = self.inline_xattrs(self.node(number)) {
+            all.append(&mut xattr::decode(area, 0));
+        }
+        all
+    }
+
+    /// The same as hcsshim reads them; `None` where it crashes.
+    pub fn xattrs_as_hcsshim(&self, number: InodeNumber) -> Option<Xattrs> {
+        let mut all = Xattrs::new();
+        if let Some(block) = self.block_xattrs.get(&number) {
+            let (region, base) = xattr::block_region(block);
+            all.append(&mut xattr::decode_as_hcsshim(region, base)?);
+        }
+        all.append(&mut self.inline_xattrs_as_hcsshim(number)?);
+        Some(all)
+    }
+
+    pub fn inline_xattrs_as_hcsshim(&self, number: InodeNumber) -> Option<Xattrs> {
+        match self.inline_xattrs(self.node(number)) {
+            Some(area) => xattr::decode_as_hcsshim(area, 0),
+            None => Some(Xattrs::new()),
+        }
+    }
+
+    /// Keeps text for a node; returns its place.
+    pub fn add_text(&mut self, text: &[u8]) -> Result<u32> {
+        let at = u32::try_from(self.text.len()).map_err(|_| {
+            Error::disk_size("the short symlinks and files of the layer need more than 4 GiB")
+        })?;
+        self.text.extend_from_slice(text);
+        Ok(at)
+    }
+
+    pub fn text_of(&self, node: &Node) -> &[u8] {
+        let start = node.data as usize;
+        self.text.get(start..start + node.size as usize).unwrap_or_default()
+    }
+
+    /// A symlink's target.
+    pub fn target_of(&self, number: InodeNumber) -> &[u8] {
+        match self.long_targets.get(&number) {
+            Some(target) => target,
+            None => self.text_of(self.node(number)),
+        }
+    }
+
+    /// Frees a node's number and all that is kept for it.
+    pub fn forget(&mut self, number: InodeNumber) {
+        *self.node_mut(number) = Node::default();
+        self.block_xattrs.remove(&number);
+        self.long_targets.remove(&number);
+    }
+
+    fn live_names(&self) -> impl Iterator<Item = (usize, &Name)> {
+        self.names.iter().enumerate().filter(|(_, name)| name.child.0 != 0)
+    }
+
+    fn is(&self, at: u32, parent: InodeNumber, name: &[u8]) -> bool {
+        self.names
+            .get(at as usize)
+            .is_some_and(|n| n.parent == parent && bytes_of(&self.name_bytes, n) == name)
+    }
+
+    fn hash(&self, parent: InodeNumber, name: &[u8]) -> u64 {
+        hash_name(&self.hasher, parent, name)
+    }
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn hash_name(hasher: &RandomState, parent: InodeNumber, name: &[u8]) -> u64 {
+    hasher.hash_one((parent, name))
+}
+
+fn bytes_of<'t>(name_bytes: &'t [u8], name: &Name) -> &'t [u8] {
+    let start = name.at as usize;
+    name_bytes.get(start..start + usize::from(name.length)).unwrap_or_default()
+}
+
+/// The names grouped by directory: one array of positions, and where each directory's part of it starts.
+pub struct Children<'t> {
+    tree: &'t Tree,
+    starts: Vec<u32>,
+    order: Vec<u32>,
+}
+
+impl<'t> Children<'t> {
+    fn new(tree: &'t Tree) -> Self {
+        let mut starts = vec![0u32; tree.nodes.len() + 2];
+        for (_, name) in tree.live_names() {
+            if let Some(count) = starts.get_mut(name.parent.0 as usize + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut order = vec![0; sum as usize];
+        let mut next = starts.clone();
+        for (at, name) in tree.live_names() {
+            if let Some(slot) = next.get_mut(name.parent.0 as usize) {
+                if let Some(place) = order.get_mut(*slot as usize) {
+                    *place = at as u32;
+                }
+                *slot += 1;
+            }
+        }
+        let mut children = Self { tree, starts, order };
+        children.sort();
+        children
+    }
+
+    pub fn of(&self, parent: InodeNumber) -> impl DoubleEndedIterator<Item = (InodeNumber, &'t [u8])> {
+        let tree = self.tree;
+        self.range(parent)
+            .and_then(|range| self.order.get(range))
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|&at| tree.names.get(at as usize))
+            .map(|name| (name.child, bytes_of(&tree.name_bytes, name)))
+    }
+
+    fn range(&self, parent: InodeNumber) -> Option<std::ops::Range<usize>> {
+        let at = parent.0 as usize;
+        Some(*self.starts.get(at)? as usize..*self.starts.get(at + 1)? as usize)
+    }
+
+    fn sort(&mut self) {
+        let tree = self.tree;
+        let key = |at: &u32| {
+            tree.names.get(*at as usize).map(|name| (name.child, bytes_of(&tree.name_bytes, name)))
+        };
+        for parent in 0..tree.nodes.len() as u32 + 1 {
+            if let Some(entries) = self.range(InodeNumber(parent)).and_then(|range| self.order.get_mut(range))
+                && !entries.is_sorted_by_key(key)
+            {
+                entries.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+            }
+        }
+    }
+}

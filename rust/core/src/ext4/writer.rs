@@ -1,0 +1,328 @@
+//! The image being written: entries come in tar order, then it is closed. Order of work only; each on-disk
+//! structure has its own file.
+
+use crate::error::{Error, Result};
+use crate::ext4::extent::Run;
+use crate::ext4::inode;
+use crate::ext4::layout;
+use crate::ext4::rules::Rules;
+use crate::ext4::timestamp::Timestamp;
+use crate::ext4::tree::{Node, Tree, flag};
+use crate::ext4::xattr::{self, Xattrs};
+use crate::sink::Sink;
+use crate::sink::output::Output;
+use crate::units::{BlockNumber, InodeNumber, blocks_for};
+
+/// Largest regular file in bytes.
+const MAX_FILE_SIZE: u64 = 1 << 37;
+/// Files up to this size go into the inode, if asked for: 60 bytes of i_block and 76 of system.data.
+const MAX_INLINE_SIZE: u64 = 136;
+pub const INLINE_HEAD_LEN: usize = 60;
+/// Longest symlink target in the inode, in bytes: i_block less a NUL.
+const MAX_SHORT_TARGET: usize = 59;
+/// PATH_MAX less the NUL (B16).
+const MAX_TARGET: usize = 4095;
+
+/// Something to tell about an entry: where hcsshim's bytes are wrong, or ours are no better.
+#[derive(Debug)]
+pub struct Note {
+    pub code: &'static str,
+    pub message: String,
+    /// The bytes are hcsshim's all the same.
+    pub identical: bool,
+}
+
+/// What an entry says of its inode.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes {
+    /// Type and permissions; a type of 0 is written as a regular file.
+    pub mode: u16,
+    pub uid: u32,
+    pub gid: u32,
+    pub atime: Timestamp,
+    pub ctime: Timestamp,
+    pub mtime: Timestamp,
+    /// Of a regular file, in bytes.
+    pub size: u64,
+    /// Of a symlink.
+    pub target: Vec<u8>,
+    /// Of a device, encoded.
+    pub device: u32,
+    pub xattrs: Xattrs,
+}
+
+impl Attributes {
+    pub fn kind(&self) -> u16 {
+        self.mode & inode::TYPE_MASK
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.kind() == inode::TYPE_DIRECTORY
+    }
+
+    fn is_regular(&self) -> bool {
+        matches!(self.kind(), inode::TYPE_REGULAR | 0)
+    }
+}
+
+/// A regular file whose data is to come.
+enum Open {
+    Blocks(InodeNumber, BlockNumber),
+    Inline(InodeNumber, Vec<u8>),
+}
+
+pub struct Writer<S> {
+    pub(super) rules: Rules,
+    pub(super) tree: Tree,
+    pub(super) output: Output<S>,
+    /// Blocks behind block 0 that are kept for group descriptors.
+    pub(super) reserved: u32,
+    pub(super) inline_data: bool,
+    /// Blocks of files that later entries replaced.
+    pub(super) freed: Vec<(BlockNumber, u32)>,
+    /// B23: a directory has too many links for its field.
+    pub(super) dir_nlink: bool,
+    pub(super) notes: Vec<Note>,
+    open: Option<Open>,
+}
+
+impl<S: Sink> Writer<S> {
+    /// `maximum`: of the disk, in bytes, as `layout::maximum_disk_size` gives it.
+    pub fn new(sink: S, rules: Rules, maximum: u64, inline_data: bool) -> Self {
+        let reserved = layout::reserved_descriptor_blocks(maximum);
+        Self {
+            rules,
+            tree: Tree::new(),
+            output: Output::new(sink, BlockNumber(1 + reserved), maximum),
+            reserved,
+            inline_data,
+            freed: Vec::new(),
+            dir_nlink: false,
+            notes: Vec::new(),
+            open: None,
+        }
+    }
+
+    /// What there is to tell since the last call.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Records a note, one of a code for each entry.
+    pub(super) fn note(&mut self, code: &'static str, identical: bool, message: impl Into<String>) {
+        if !self.rules.reproduce && self.notes.iter().all(|note| note.code != code) {
+            self.notes.push(Note { code, message: message.into(), identical });
+        }
+    }
+
+    /// Data of the file that was created last.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.open {
+            Some(Open::Inline(_, data)) => {
+                data.extend_from_slice(bytes);
+                Ok(())
+            }
+            _ => self.output.write(bytes),
+        }
+    }
+
+    /// The same, all zero.
+    pub fn write_zeros(&mut self, length: u64) -> Result<()> {
+        match &mut self.open {
+            Some(Open::Inline(_, data)) => {
+                data.resize(data.len() + length.min(MAX_INLINE_SIZE) as usize, 0);
+                Ok(())
+            }
+            _ => self.output.zeros(length),
+        }
+    }
+
+    /// Ends the data of the file that was created last.
+    pub(super) fn finish_file(&mut self) -> Result<()> {
+        match self.open.take() {
+            Some(Open::Blocks(number, start)) => self.finish_run(number, start),
+            Some(Open::Inline(number, data)) => {
+                self.tree.node_mut(number).data = self.tree.add_text(&data)?;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Describes the data from a block up to the position, which belongs to the node, by extents.
+    pub(super) fn finish_run(&mut self, number: InodeNumber, start: BlockNumber) -> Result<()> {
+        let run = write_extent_index(&mut self.output, start, &self.rules)?;
+        self.set_run(number, run);
+        Ok(())
+    }
+
+    pub(super) fn set_run(&mut self, number: InodeNumber, run: Run) {
+        if run.is_faulty_in_hcsshim() {
+            self.note("B1", false, "hcsshim points the extents behind the first 340 to wrong blocks");
+        }
+        let node = self.tree.node_mut(number);
+        node.flags |= flag::EXTENTS;
+        node.data = run.start.0;
+        node.blocks += run.blocks + run.leaves(&self.rules);
+    }
+
+    /// The blocks of a node's data.
+    pub(super) fn run_of(node: &Node) -> Run {
+        Run { start: BlockNumber(node.data), blocks: blocks_for(node.size) as u32 }
+    }
+
+    /// Gives a node, new or used before, its attributes, and opens it if it is a file with data.
+    /// A used node keeps its number, links, xattr block and block count.
+    pub(super) fn set_attributes(
+        &mut self,
+        number: InodeNumber,
+        attributes: &Attributes,
+        reused: bool,
+    ) -> Result<()> {
+        let xattrs = self.effective_xattrs(number, attributes, reused)?;
+        let size = match attributes.kind() {
+            inode::TYPE_SYMLINK => attributes.target.len() as u64,
+            _ if attributes.is_regular() => attributes.size,
+            _ => 0,
+        };
+        if attributes.is_regular() && size > MAX_FILE_SIZE {
+            return Err(Error::disk_size(format!(
+                "the file has {size} bytes, at most {MAX_FILE_SIZE} are possible"
+            )));
+        }
+        let inline = self.inline_data && attributes.is_regular() && size <= MAX_INLINE_SIZE;
+        let data_len = inline.then(|| (size as usize).saturating_sub(INLINE_HEAD_LEN));
+
+        let node = self.tree.node_mut(number);
+        node.mode = match attributes.kind() {
+            0 => attributes.mode | inode::TYPE_REGULAR,
+            inode::TYPE_SYMLINK => attributes.mode | 0o777,
+            _ => attributes.mode,
+        };
+        node.uid = attributes.uid;
+        node.gid = attributes.gid;
+        node.atime = attributes.atime;
+        node.ctime = attributes.ctime;
+        node.mtime = attributes.mtime;
+        node.size = size;
+        node.data = attributes.device;
+        node.flags = flag::USED | node.flags & flag::OPAQUE | if inline { flag::INLINE } else { 0 };
+        self.place_xattrs(number, &xattrs, data_len)?;
+
+        if attributes.kind() == inode::TYPE_SYMLINK {
+            self.write_target(number, &attributes.target)?;
+        } else if inline {
+            self.open = Some(Open::Inline(number, Vec::new()));
+        } else if size > 0 {
+            self.open = Some(Open::Blocks(number, self.output.block()?));
+        }
+        Ok(())
+    }
+
+    /// The given attributes with those of a used node that live on in it.
+    fn effective_xattrs(
+        &mut self,
+        number: InodeNumber,
+        attributes: &Attributes,
+        reused: bool,
+    ) -> Result<Xattrs> {
+        let mut xattrs = attributes.xattrs.clone();
+        if !reused {
+            return Ok(xattrs);
+        }
+        let old = self.tree.inline_xattrs_as_hcsshim(number).ok_or_else(crash)?;
+        if self.rules.reproduce {
+            for (name, value) in old {
+                xattrs.entry(name).or_insert(value);
+            }
+            return Ok(xattrs);
+        }
+        // B8: only the last entry's attributes count; an opaque marker is no entry.
+        if self.tree.node(number).has(flag::OPAQUE) {
+            xattrs.entry(xattr::OPAQUE.to_vec()).or_insert_with(|| b"y".to_vec());
+            if !old.contains_key(xattr::OPAQUE) && !attributes.xattrs.contains_key(xattr::OPAQUE) {
+                self.note("B8", false, "hcsshim loses the opaque marker that came before this entry");
+            }
+        }
+        let lost: Vec<_> = old.keys().filter(|name| !xattrs.contains_key(*name)).collect();
+        if lost.iter().any(|name| *name != xattr::SYSTEM_DATA) {
+            self.note("B8", false, "hcsshim keeps xattrs of an earlier entry of this name");
+        } else if !lost.is_empty() {
+            self.note("B19", false, "hcsshim keeps the system.data of an earlier entry of this name");
+        }
+        Ok(xattrs)
+    }
+
+    fn place_xattrs(&mut self, number: InodeNumber, xattrs: &Xattrs, data_len: Option<usize>) -> Result<()> {
+        let placed = xattr::place(xattrs, data_len, &self.rules)?;
+        if placed.reordered {
+            self.note(
+                "B2",
+                false,
+                "hcsshim orders the entries of the xattr block so that the kernel misses some",
+            );
+        }
+        self.tree.set_inline_xattrs(number, placed.inline);
+        let node = self.tree.node(number);
+        let retain = node.is_dir() || self.rules.reproduce;
+        let used = node.xattr_block;
+        let block = match placed.block {
+            Some(block) => block,
+            None if used != BlockNumber(0) => xattr::empty_block(),
+            None => return Ok(()),
+        };
+        if used == BlockNumber(0) {
+            let at = self.output.block()?;
+            self.output.write(&block)?;
+            let node = self.tree.node_mut(number);
+            node.xattr_block = at;
+            node.blocks += 1;
+        } else {
+            self.output.rewrite(used.offset(), &block)?;
+        }
+        if retain {
+            self.tree.block_xattrs.insert(number, block);
+        }
+        Ok(())
+    }
+
+    fn write_target(&mut self, number: InodeNumber, target: &[u8]) -> Result<()> {
+        if !self.rules.reproduce && (target.is_empty() || target.len() > MAX_TARGET) {
+            let message =
+                format!("the symlink's target has {} bytes, 1 to {MAX_TARGET} are possible", target.len());
+            return Err(Error::invalid_entry(message).code("B16"));
+        }
+        if target.len() <= MAX_SHORT_TARGET {
+            self.tree.node_mut(number).data = self.tree.add_text(target)?;
+            return Ok(());
+        }
+        if !self.rules.reproduce {
+            self.tree.long_targets.insert(number, target.to_vec());
+        }
+        let start = self.output.block()?;
+        self.output.write(target)?;
+        self.finish_run(number, start)
+    }
+}
+
+/// Fills the last block of the data that starts there, and puts the index of its extents behind it.
+pub(super) fn write_extent_index<S: Sink>(
+    output: &mut Output<S>,
+    start: BlockNumber,
+    rules: &Rules,
+) -> Result<Run> {
+    output.pad_to_block()?;
+    let run = Run { start, blocks: output.block()?.0 - start.0 };
+    for leaf in run.leaf_blocks(rules) {
+        output.write(&leaf)?;
+    }
+    Ok(run)
+}
+
+/// N1: hcsshim's process dies.
+pub(super) fn crash() -> Error {
+    Error::not_reproducible(
+        "hcsshim crashes when it reads the directory's xattrs again: a stored name of 240 bytes or more",
+    )
+    .code("N1")
+}

@@ -1,0 +1,16 @@
+//! Container image layers as ext4 disks: tar in, ext4 (and a VHD footer) out. Knows nothing of Python.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod container;
+pub mod convert;
+pub mod entry;
+pub mod error;
+pub mod ext4;
+pub mod options;
+pub mod path;
+pub mod pipeline;
+pub mod sink;
+pub mod tar;
+pub mod units;
+pub mod whiteout;

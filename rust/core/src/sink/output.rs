@@ -1,0 +1,178 @@
+//! The image as one growing sequence: small pieces gathered, large ones passed on uncopied, zero blocks left as holes.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::sink::Sink;
+use crate::units::{BLOCK_LEN, BLOCK_SIZE, BlockNumber, padding};
+
+/// Small writes are gathered up to this many bytes: large enough to make system calls rare, small enough for a cache.
+const BUFFER_LEN: usize = 256 * 1024;
+/// Pieces from this length on are not copied into the buffer.
+const DIRECT_LEN: usize = 64 * 1024;
+
+pub struct Output<S> {
+    sink: S,
+    maximum: u64,
+    /// What was gathered, and the offset of its first byte, a multiple of the block size.
+    buffer: Vec<u8>,
+    buffer_offset: u64,
+}
+
+impl<S: Sink> Output<S> {
+    pub fn new(sink: S, start: BlockNumber, maximum: u64) -> Self {
+        Self { sink, maximum, buffer: Vec::with_capacity(BUFFER_LEN), buffer_offset: start.offset() }
+    }
+
+    pub fn position(&self) -> u64 {
+        self.buffer_offset + self.buffer.len() as u64
+    }
+
+    /// The block at the position, which is block aligned between entries.
+    pub fn block(&self) -> Result<BlockNumber> {
+        u32::try_from(self.position() / BLOCK_SIZE).map(BlockNumber).map_err(|_| self.exceeded())
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.reserve(bytes.len() as u64)?;
+        let mut tail = bytes;
+        if bytes.len() >= DIRECT_LEN {
+            let fill = padding(self.buffer.len() as u64, BLOCK_SIZE) as usize;
+            let (head, rest) = split(bytes, fill);
+            self.buffer.extend_from_slice(head);
+            self.flush_blocks()?;
+            let (blocks, rest) = split(rest, rest.len() - rest.len() % BLOCK_LEN);
+            write_blocks(&mut self.sink, self.buffer_offset, blocks)?;
+            self.buffer_offset += blocks.len() as u64;
+            tail = rest;
+        } else if self.buffer.len() + bytes.len() > BUFFER_LEN {
+            self.flush_blocks()?;
+        }
+        self.buffer.extend_from_slice(tail);
+        Ok(())
+    }
+
+    /// A hole of any length.
+    pub fn zeros(&mut self, length: u64) -> Result<()> {
+        self.reserve(length)?;
+        let fill = padding(self.buffer.len() as u64, BLOCK_SIZE).min(length);
+        self.buffer.resize(self.buffer.len() + fill as usize, 0);
+        let rest = length - fill;
+        if rest > 0 {
+            self.flush_blocks()?;
+            self.buffer_offset += rest - rest % BLOCK_SIZE;
+            self.buffer.resize((rest % BLOCK_SIZE) as usize, 0);
+        }
+        Ok(())
+    }
+
+    pub fn pad_to_block(&mut self) -> Result<()> {
+        self.zeros(padding(self.position(), BLOCK_SIZE))
+    }
+
+    /// Writes whole blocks before the position, which are not held against the maximum.
+    pub fn rewrite(&mut self, offset: u64, blocks: &[u8]) -> Result<()> {
+        let gathered = offset.checked_sub(self.buffer_offset).map(|at| at as usize);
+        match gathered.and_then(|at| self.buffer.get_mut(at..at + blocks.len())) {
+            Some(place) => {
+                place.copy_from_slice(blocks);
+                Ok(())
+            }
+            None => write_blocks(&mut self.sink, offset, blocks),
+        }
+    }
+
+    /// Writes out what is left; the sink is returned for what follows the image.
+    pub fn finish(mut self) -> Result<S> {
+        write_blocks(&mut self.sink, self.buffer_offset, &self.buffer)?;
+        Ok(self.sink)
+    }
+
+    /// The error of a write past the maximum disk size.
+    pub fn exceeded(&self) -> Error {
+        Error::disk_size(format!("the image exceeds the maximum disk size of {} bytes", self.maximum))
+    }
+
+    fn reserve(&self, length: u64) -> Result<()> {
+        match self.position().checked_add(length) {
+            Some(end) if end <= self.maximum => Ok(()),
+            _ => Err(self.exceeded()),
+        }
+    }
+
+    fn flush_blocks(&mut self) -> Result<()> {
+        let whole = self.buffer.len() - self.buffer.len() % BLOCK_LEN;
+        write_blocks(&mut self.sink, self.buffer_offset, split(&self.buffer, whole).0)?;
+        self.buffer.drain(..whole);
+        self.buffer_offset += whole as u64;
+        Ok(())
+    }
+}
+
+/// Writes whole blocks in as few pieces as the zero ones among them allow.
+fn write_blocks(sink: &mut impl Sink, offset: u64, bytes: &[u8]) -> Result<()> {
+    let mut start = 0;
+    let mut end = 0;
+    for block in bytes.chunks(BLOCK_LEN) {
+        let next = end + block.len();
+        if is_zero(block) {
+            write_run(sink, offset, bytes, start..end)?;
+            start = next;
+        }
+        end = next;
+    }
+    write_run(sink, offset, bytes, start..end)
+}
+
+fn write_run(sink: &mut impl Sink, offset: u64, bytes: &[u8], run: Range<usize>) -> Result<()> {
+    let from = offset + run.start as u64;
+    match bytes.get(run) {
+        Some(run) if !run.is_empty() => sink.write_at(from, run),
+        _ => Ok(()),
+    }
+}
+
+/// Data mostly shows itself in the first bytes.
+fn is_zero(block: &[u8]) -> bool {
+    let (start, rest) = split(block, 16);
+    start.iter().all(|&b| b == 0) && rest.chunks(64).all(|chunk| chunk.iter().fold(0, |all, &b| all | b) == 0)
+}
+
+fn split(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
+    bytes.split_at_checked(at).unwrap_or((bytes, b""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Output;
+    use crate::units::BlockNumber;
+
+    #[test]
+    fn pieces_of_any_size_arrive_in_order() {
+        let mut expected = vec![0; 4096];
+        let mut output = Output::new(Vec::new(), BlockNumber(1), 1 << 30);
+        for (i, len) in [1usize, 4095, 70_000, 5, 300_000, 1, 0, 65_536, 9].into_iter().enumerate() {
+            let piece = vec![i as u8 + 1; len];
+            output.write(&piece).unwrap();
+            expected.extend_from_slice(&piece);
+            output.zeros(len as u64 * 3).unwrap();
+            expected.resize(expected.len() + len * 3, 0);
+            assert_eq!(output.position(), expected.len() as u64);
+        }
+        output.pad_to_block().unwrap();
+        output.rewrite(8192, &[9; 4096]).unwrap();
+        expected[8192..12288].fill(9);
+        let mut sink = output.finish().unwrap();
+        sink.resize(expected.len().next_multiple_of(4096), 0);
+        expected.resize(sink.len(), 0);
+        assert!(sink == expected);
+    }
+
+    #[test]
+    fn the_maximum_is_kept() {
+        let mut output = Output::new(Vec::new(), BlockNumber(1), 8192);
+        output.write(&[1; 4096]).unwrap();
+        assert!(output.write(&[1]).is_err());
+        assert!(output.zeros(u64::MAX).is_err());
+    }
+}

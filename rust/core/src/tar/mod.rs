@@ -1,0 +1,423 @@
+//! The layer tar as a stream of entries: bytes in, entries and their data out. Reads as Go's archive/tar does
+//! (USTAR, PAX, GNU, STAR, V7; sparse files in all four forms); docs/format.md gives the rules. Knows no file system.
+
+mod header;
+mod pax;
+mod sparse;
+
+use crate::error::{Error, Result};
+use header::{Block, Header};
+use pax::Records;
+use sparse::Sparse;
+
+pub const BLOCK_LEN: usize = 512;
+/// Longest body of an extended header or long name in bytes. Source: Go, archive/tar.
+const MAX_META_LEN: u64 = 1 << 20;
+
+/// Where the plain tar comes from. Chunks are never empty.
+pub trait Input {
+    /// Fetches the next chunk; `false` at the end, and ever after.
+    fn next_chunk(&mut self) -> Result<bool>;
+
+    /// The chunk that was fetched last.
+    fn chunk(&self) -> &[u8];
+}
+
+impl<I: Input + ?Sized> Input for &mut I {
+    fn next_chunk(&mut self) -> Result<bool> {
+        (**self).next_chunk()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        (**self).chunk()
+    }
+}
+
+/// How strict the reader is.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Refuse a stream that ends inside an entry's padding or behind an extended header (B24).
+    pub strict_end: bool,
+}
+
+/// Seconds since 1970, rounded down, and nanoseconds below 10^9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    pub seconds: i64,
+    pub nanoseconds: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub name: Vec<u8>,
+    pub linkname: Vec<u8>,
+    pub typeflag: u8,
+    /// Of the content, holes included; 0 for types that have none.
+    pub size: u64,
+    pub mode: i64,
+    pub uid: i64,
+    pub gid: i64,
+    /// Unset for a global header only.
+    pub mtime: Option<Time>,
+    pub atime: Option<Time>,
+    pub ctime: Option<Time>,
+    pub devmajor: i64,
+    pub devminor: i64,
+    /// Name behind `SCHILY.xattr.` and value, sorted by name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Of the first header block that belongs to the entry.
+    pub offset: u64,
+    /// A global header whose name is a matter of chance for Go (N4).
+    pub global_unstable: bool,
+}
+
+/// A piece of an entry's content.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Data<'a> {
+    Bytes(&'a [u8]),
+    /// A hole of so many bytes.
+    Zeros(u64),
+}
+
+pub struct Reader<I> {
+    stream: Stream<I>,
+    rules: Rules,
+    /// Stored bytes of the current entry that are not read yet, and the padding behind them.
+    left: u64,
+    padding: u64,
+    sparse: Option<Sparse>,
+    ended: bool,
+    without_marker: bool,
+}
+
+/// What `x`, `L` and `K` headers say of the entry that follows.
+#[derive(Default)]
+struct Held {
+    records: Option<Records>,
+    name: Vec<u8>,
+    linkname: Vec<u8>,
+    offset: Option<u64>,
+}
+
+impl<I: Input> Reader<I> {
+    pub fn new(input: I, rules: Rules) -> Self {
+        let stream = Stream { input, at: 0, position: 0 };
+        Self { stream, rules, left: 0, padding: 0, sparse: None, ended: false, without_marker: false }
+    }
+
+    /// Bytes taken from the stream so far.
+    pub fn position(&self) -> u64 {
+        self.stream.position
+    }
+
+    /// Whether the stream ended between entries, or after one of the two zero blocks of the end marker.
+    pub fn ended_without_marker(&self) -> bool {
+        self.without_marker
+    }
+
+    /// The next entry; what is left of the current one's data is skipped.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
+        let mut held = Held::default();
+        while let Some((offset, block)) = self.next_header(held.offset)? {
+            let start = *held.offset.get_or_insert(offset);
+            let mut header = Header::parse(&block).map_err(|error| error.at(offset))?;
+            self.set_stored_size(&header).map_err(|error| error.at(offset))?;
+            match header.typeflag {
+                b'x' | b'g' => {
+                    let body = self.meta_body("extended header").map_err(|error| error.at(offset))?;
+                    let records = Records::parse(&body).map_err(|error| error.at(offset))?;
+                    if header.typeflag == b'g' {
+                        return Ok(Some(global_entry(header, records, offset)));
+                    }
+                    held.records = Some(records);
+                }
+                b'L' => {
+                    held.name = text(&self.meta_body("long name").map_err(|error| error.at(offset))?).to_vec()
+                }
+                b'K' => {
+                    held.linkname =
+                        text(&self.meta_body("long link").map_err(|error| error.at(offset))?).to_vec()
+                }
+                _ => {
+                    let records = held.records.take().unwrap_or_default();
+                    records.apply(&mut header).map_err(|error| error.at(offset))?;
+                    if !held.name.is_empty() {
+                        header.name = std::mem::take(&mut held.name);
+                    }
+                    if !held.linkname.is_empty() {
+                        header.linkname = std::mem::take(&mut held.linkname);
+                    }
+                    header.normalise_type();
+                    self.set_stored_size(&header).map_err(|error| error.at(offset))?;
+                    self.read_sparse_map(&mut header, &records, &block).map_err(|error| error.at(offset))?;
+                    return Ok(Some(entry(header, records.xattrs(), start)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next piece of the current entry's content; `None` at its end.
+    pub fn data(&mut self) -> Result<Option<Data<'_>>> {
+        let mut want = self.left;
+        if let Some(sparse) = &mut self.sparse {
+            match sparse.next(self.left)? {
+                Some(sparse::Piece::Hole(length)) => return Ok(Some(Data::Zeros(length))),
+                Some(sparse::Piece::Fragment(length)) => want = length.min(self.left),
+                None => return Ok(None),
+            }
+        } else if want == 0 {
+            return Ok(None);
+        }
+        let available = self.stream.available()?.min(usize::try_from(want).unwrap_or(usize::MAX));
+        if available == 0 {
+            return Err(ends_in_data(self.left));
+        }
+        self.left -= available as u64;
+        if let Some(sparse) = &mut self.sparse {
+            sparse.advance(available as u64);
+        }
+        Ok(Some(Data::Bytes(self.stream.take(available))))
+    }
+
+    /// The next header block that is not zero, and its offset; `None` at the end of the archive.
+    fn next_header(&mut self, pending: Option<u64>) -> Result<Option<(u64, Block)>> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.skip_entry()?;
+        if self.ended {
+            return self.end(pending);
+        }
+        let offset = self.stream.position;
+        let mut block = [0; BLOCK_LEN];
+        match self.stream.read(&mut block)? {
+            0 => {
+                self.without_marker = true;
+                return self.end(pending);
+            }
+            BLOCK_LEN => {}
+            length => return Err(cut_header(length).at(offset)),
+        }
+        if block != [0; BLOCK_LEN] {
+            return Ok(Some((offset, block)));
+        }
+        match self.stream.read(&mut block)? {
+            0 => self.without_marker = true,
+            BLOCK_LEN if block == [0; BLOCK_LEN] => {}
+            BLOCK_LEN => {
+                let message = "a block of zeros is followed by one that is not zero: two end an archive";
+                return Err(Error::invalid_tar(message).at(offset));
+            }
+            length => return Err(cut_header(length).at(offset + BLOCK_LEN as u64)),
+        }
+        self.end(pending)
+    }
+
+    fn end(&mut self, pending: Option<u64>) -> Result<Option<(u64, Block)>> {
+        self.ended = true;
+        match pending {
+            Some(offset) if self.rules.strict_end => {
+                let message = "the archive ends behind an extended header, before the entry that it is for";
+                Err(Error::truncated(message).at(offset).code("B24"))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn skip_entry(&mut self) -> Result<()> {
+        self.sparse = None;
+        let left = std::mem::take(&mut self.left);
+        let skipped = self.stream.skip(left)?;
+        if skipped < left {
+            return Err(ends_in_data(left - skipped).at(self.stream.position));
+        }
+        let padding = std::mem::take(&mut self.padding);
+        let skipped = self.stream.skip(padding)?;
+        if skipped < padding {
+            self.ended = true;
+            if self.rules.strict_end {
+                let message =
+                    format!("the archive ends in the padding behind data, {} bytes short", padding - skipped);
+                return Err(Error::truncated(message).at(self.stream.position).code("B24"));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_stored_size(&mut self, header: &Header) -> Result<()> {
+        self.left = if header.is_header_only() {
+            0
+        } else {
+            u64::try_from(header.size)
+                .map_err(|_| Error::invalid_tar(format!("the size is {}, less than 0", header.size)))?
+        };
+        self.padding = self.left.wrapping_neg() % BLOCK_LEN as u64;
+        Ok(())
+    }
+
+    fn meta_body(&mut self, what: &str) -> Result<Vec<u8>> {
+        let left = std::mem::take(&mut self.left);
+        if left > MAX_META_LEN {
+            let read = self.stream.skip(MAX_META_LEN + 1)?;
+            return Err(if read > MAX_META_LEN {
+                Error::invalid_tar(format!("the {what} has {left} bytes, at most {MAX_META_LEN} are allowed"))
+            } else {
+                Error::truncated(format!("the archive ends in the {what}"))
+            });
+        }
+        let mut body = vec![0; left as usize];
+        if self.stream.read(&mut body)? < body.len() {
+            return Err(Error::truncated(format!("the archive ends in the {what}")));
+        }
+        Ok(body)
+    }
+
+    fn read_sparse_map(&mut self, header: &mut Header, records: &Records, block: &Block) -> Result<()> {
+        let map = if header.typeflag == b'S' {
+            Some(sparse::old_gnu_map(header, block, || self.stream.block())?)
+        } else {
+            match records.sparse(header)? {
+                pax::SparseForm::None => None,
+                pax::SparseForm::InRecords(map) => Some(map),
+                pax::SparseForm::InData => Some(sparse::map_in_data(|| self.data_block())?),
+            }
+        };
+        if let Some(map) = map {
+            self.sparse = Some(Sparse::new(map, header)?);
+        }
+        Ok(())
+    }
+
+    /// A block of the stored data.
+    fn data_block(&mut self) -> Result<Block> {
+        let Some(left) = self.left.checked_sub(BLOCK_LEN as u64) else {
+            return Err(Error::truncated("the data ends in the sparse map"));
+        };
+        self.left = left;
+        self.stream.block()
+    }
+}
+
+/// The input with a cursor.
+struct Stream<I> {
+    input: I,
+    /// Position in the current chunk.
+    at: usize,
+    position: u64,
+}
+
+impl<I: Input> Stream<I> {
+    /// Bytes left in the chunk, of the next one where there are none; 0 at the end.
+    fn available(&mut self) -> Result<usize> {
+        let left = self.input.chunk().len() - self.at;
+        if left > 0 {
+            return Ok(left);
+        }
+        self.at = 0;
+        let more = self.input.next_chunk()?;
+        Ok(if more { self.input.chunk().len() } else { 0 })
+    }
+
+    /// So many of the available bytes.
+    fn take(&mut self, length: usize) -> &[u8] {
+        let start = self.at;
+        self.at += length;
+        self.position += length as u64;
+        self.input.chunk().get(start..self.at).unwrap_or_default()
+    }
+
+    /// Fills the target as far as the stream reaches; returns how far.
+    fn read(&mut self, target: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = target.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let length = self.available()?.min(rest.len());
+            if length == 0 {
+                break;
+            }
+            if let Some(place) = rest.get_mut(..length) {
+                place.copy_from_slice(self.take(length));
+            }
+            filled += length;
+        }
+        Ok(filled)
+    }
+
+    fn block(&mut self) -> Result<Block> {
+        let mut block = [0; BLOCK_LEN];
+        match self.read(&mut block)? {
+            BLOCK_LEN => Ok(block),
+            _ => Err(Error::truncated("the archive ends in the sparse map")),
+        }
+    }
+
+    fn skip(&mut self, length: u64) -> Result<u64> {
+        let mut skipped = 0;
+        while skipped < length {
+            let available = self.available()? as u64;
+            if available == 0 {
+                break;
+            }
+            let step = available.min(length - skipped);
+            self.take(step as usize);
+            skipped += step;
+        }
+        Ok(skipped)
+    }
+}
+
+fn entry(header: Header, xattrs: Vec<(Vec<u8>, Vec<u8>)>, offset: u64) -> Entry {
+    Entry {
+        size: if header.is_header_only() { 0 } else { header.size.unsigned_abs() }, // never negative: checked above
+        name: header.name,
+        linkname: header.linkname,
+        typeflag: header.typeflag,
+        mode: header.mode,
+        uid: header.uid,
+        gid: header.gid,
+        mtime: Some(header.mtime),
+        atime: header.atime,
+        ctime: header.ctime,
+        devmajor: header.devmajor,
+        devminor: header.devminor,
+        xattrs,
+        offset,
+        global_unstable: false,
+    }
+}
+
+/// A `g` header: only its name and its own records count.
+fn global_entry(header: Header, records: Records, offset: u64) -> Entry {
+    let path = records.get(b"path").filter(|path| !path.is_empty()).map(<[u8]>::to_vec);
+    let valid = records.apply(&mut header.clone()).is_ok();
+    Entry {
+        global_unstable: path.is_some() && !valid,
+        name: path.unwrap_or(header.name),
+        linkname: Vec::new(),
+        typeflag: b'g',
+        size: 0,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: None,
+        atime: None,
+        ctime: None,
+        devmajor: 0,
+        devminor: 0,
+        xattrs: if valid { records.xattrs() } else { Vec::new() },
+        offset,
+    }
+}
+
+/// A field's bytes up to the first NUL.
+fn text(field: &[u8]) -> &[u8] {
+    field.split(|&b| b == 0).next().unwrap_or_default()
+}
+
+fn ends_in_data(missing: u64) -> Error {
+    Error::truncated(format!("the archive ends in the entry's data, {missing} bytes short"))
+}
+
+fn cut_header(length: usize) -> Error {
+    Error::truncated(format!("the archive ends in a header, after {length} of {BLOCK_LEN} bytes"))
+}

@@ -1,0 +1,41 @@
+//! Errors of the core as the exceptions of `layerdisk.errdefs`.
+
+use layerdisk_core::error::{Error, ErrorKind};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
+    let class = match error.kind {
+        ErrorKind::InvalidTar => "InvalidTar",
+        ErrorKind::Truncated => "TruncatedTar",
+        ErrorKind::InvalidEntry => "InvalidEntry",
+        ErrorKind::DiskSizeExceeded => "DiskSizeExceeded",
+        ErrorKind::NotReproducible => "NotReproducible",
+        ErrorKind::InvalidArgument => return raise(py, "InvalidArgument", (error.message,)),
+        ErrorKind::Canceled => return raise(py, "Canceled", (error.message,)),
+        ErrorKind::Io(error) => return error.into(),
+        ErrorKind::External(error) => {
+            return match error.downcast::<PyErr>() {
+                Ok(error) => *error,
+                Err(error) => PyRuntimeError::new_err(error.to_string()),
+            };
+        }
+    };
+    raise(py, class, (error.message, error.entry, error.offset, error.code))
+}
+
+/// A failure of Python code that the core is to hand back unchanged.
+pub fn external(error: PyErr) -> Error {
+    Error::new(ErrorKind::External(Box::new(error)), "")
+}
+
+fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyErr {
+    let made = py
+        .import("layerdisk.errdefs")
+        .and_then(|errdefs| errdefs.getattr(class))
+        .and_then(|class| class.call1(arguments));
+    match made {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
+}
