@@ -1,0 +1,174 @@
+"""An output file that appears under its name only when it is complete and on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import stat
+import sys
+from io import FileIO
+from types import TracebackType
+
+from .errdefs import InvalidArgument
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+TEMPORARY_SUFFIX = ".layerdisk-tmp"
+_LONGEST_NAME_BYTES = 200  # the temporary name adds 32 and file systems allow 255
+
+
+class OutputFile:
+    """Context manager: writes beside the target and takes its place at `commit`.
+
+    The temporary file is `.NAME.<16 hex digits>.layerdisk-tmp` and is locked (flock) while it is written, so
+    that the next writer of the same target can tell what a killed process left from what another is writing.
+    Leaving the context without `commit` removes it; the target is then as it was.
+
+    Args:
+        target: path of the file to make or replace; a symbolic link is followed.
+
+    Attributes:
+        path: the target, links resolved.
+        temporary_path: where the file is until `commit` (inside the context only).
+        file: the temporary file, unbuffered, open for reading and writing (inside the context only).
+
+    Raises:
+        InvalidArgument: the target exists and is not a regular file.
+        OSError: as the operating system says, e.g. FileNotFoundError where the directory is missing.
+    """
+
+    file: FileIO
+    temporary_path: str | None
+
+    def __init__(self, target: str | os.PathLike[str]) -> None:
+        self.path = os.path.realpath(target)
+        self._directory, name = os.path.split(self.path)
+        encoded = os.fsencode(name)
+        self._stem = name if len(encoded) <= _LONGEST_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
+        self.temporary_path = None
+
+    def __enter__(self) -> OutputFile:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(self.path).st_mode):
+                raise InvalidArgument(f"{self.path} exists and is not a regular file")
+        self._remove_stale()
+        while not self._create():
+            pass
+        return self
+
+    def commit(self) -> None:
+        """Put the file in the target's place: data on disk first, then the name, then the directory.
+
+        Raises:
+            OSError: the target is as before, and leaving the context removes the temporary file.
+        """
+        if self.temporary_path is None:
+            raise RuntimeError("commit without a file to commit")
+        os.fsync(self.file.fileno())
+        if sys.platform == "win32":
+            self.file.close()  # an open file cannot be renamed there
+        os.replace(self.temporary_path, self.path)
+        self.temporary_path = None
+        fsync_directory(self._directory)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self.temporary_path is not None and sys.platform != "win32":
+                self._unlink(self.temporary_path)  # before the lock goes with the close
+        finally:
+            self.file.close()
+            if self.temporary_path is not None and sys.platform == "win32":
+                self._unlink(self.temporary_path)
+            self.temporary_path = None
+
+    def _create(self) -> bool:
+        """Create and lock the temporary file; False if another process removed it between the two."""
+        path = os.path.join(self._directory, f".{self._stem}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(path, flags, 0o666)
+        self.temporary_path = path
+        try:
+            if not lock(descriptor, wait=True) or is_same_file(descriptor, path):
+                self.file = FileIO(descriptor, "r+b")
+                return True
+        except BaseException:
+            os.close(descriptor)
+            self._unlink(path)
+            raise
+        os.close(descriptor)
+        return False
+
+    def _remove_stale(self) -> None:
+        """Remove what killed processes left of the same target."""
+        pattern = re.compile(rf"\.{re.escape(self._stem)}\.[0-9a-f]{{16}}{re.escape(TEMPORARY_SUFFIX)}")
+        for name in os.listdir(self._directory):
+            if pattern.fullmatch(name):
+                with contextlib.suppress(OSError):  # somebody else removes it, or may not be asked
+                    _remove_unless_locked(os.path.join(self._directory, name))
+
+    @staticmethod
+    def _unlink(path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def fsync_directory(path: str) -> None:
+    """Bring a directory's names to disk (Windows has no such call and needs none)."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unless_locked(path: str) -> None:
+    if sys.platform == "win32":
+        os.unlink(path)  # fails while somebody has it open
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if lock(descriptor, wait=False) and is_same_file(descriptor, path):
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock a file until it is closed; False if that is not to be had (locked elsewhere, or no locks here)."""
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            _lock_byte(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _lock_byte(descriptor: int) -> None:
+    """Lock one byte far behind the data, since a lock of Windows keeps others from reading what it covers."""
+    if sys.platform == "win32":
+        at = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.lseek(descriptor, 0x7FFFFFFE, os.SEEK_SET)  # the C library's locks reach 2 GiB
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, at, os.SEEK_SET)
+
+
+def is_same_file(descriptor: int, path: str) -> bool:
+    """Tell whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,313 @@
+"""Layer tars as ext4 images: the counterpart of hcsshim's package tar2ext4, with its options under their names."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+from ._core import VHD_APPEND, VHD_NONE, VHD_ONLY, choose
+from ._output import OutputFile
+from .errdefs import InvalidArgument
+
+DEFAULT_MAXIMUM_DISK_SIZE = 16 * 1024**3
+_SUPERBLOCK_END = 2048
+_VHD_FOOTER_LEN = 512
+_VHD_COOKIE = b"conectix"
+_COPY_LEN = 1024 * 1024
+
+
+class Readable(Protocol):
+    """A binary file object to read from; where it has `readinto`, that is used instead of `read`."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Give up to `size` bytes, none at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A place where hcsshim is known to write wrong data, or to refuse a valid layer.
+
+    Attributes:
+        code: of the fault, as docs/format.md lists them ("B3").
+        entry: name of the tar entry (UTF-8 with surrogateescape); empty for the layer as a whole.
+        offset: byte offset of the entry's first header in the tar.
+        message: what the fault is.
+        identical: True where the bytes written are hcsshim's all the same.
+    """
+
+    code: str
+    entry: str
+    offset: int
+    message: str
+    identical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """What came of a conversion. Without findings the image is byte-identical to hcsshim's.
+
+    Attributes:
+        digest: "sha256:..." of the tar to its last byte: a layer's diffID.
+        size: of the tar in bytes.
+        image_size: of the file system in bytes, the VHD footer left out.
+        blocks: of 4096 bytes in the file system (0 where only a footer was appended, like the next two).
+        inodes: in use, root and lost+found included.
+        directories: among them.
+        findings: in the order of the entries.
+    """
+
+    digest: str
+    size: int
+    image_size: int
+    blocks: int
+    inodes: int
+    directories: int
+    findings: tuple[Finding, ...]
+
+
+def convert(
+    reader: Readable,
+    writer: str | os.PathLike[str] | BinaryIO,
+    *,
+    convert_whiteout: bool = False,
+    convert_backslash: bool = False,
+    append_vhd_footer: bool = False,
+    only_append_vhd_footer: bool = False,
+    inline_data: bool = False,
+    maximum_disk_size: int = DEFAULT_MAXIMUM_DISK_SIZE,
+    layout: str = "hcsshim",
+    reproduce_defects: bool = False,
+    progress: Callable[[int], object] | None = None,
+    vhd_unique_id: uuid.UUID | bytes | None = None,
+    core: str | None = None,
+) -> ConvertResult:
+    """Convert a layer tar into an ext4 image.
+
+    Args:
+        reader: binary file object with the plain tar, read to its end.
+        writer: path of the image, which appears under its name only when it is complete and on disk; or a seekable
+            binary file object, which is emptied and written from its start.
+        convert_whiteout: turn OCI whiteouts (`.wh.x`, `.wh..wh..opq`) into those of overlayfs.
+        convert_backslash: take `\\` in names and link targets as `/`.
+        append_vhd_footer: end the file with a fixed VHD footer.
+        only_append_vhd_footer: copy the input as it is and append the footer; other options do not matter.
+        inline_data: keep files of up to 136 bytes inside their inodes.
+        maximum_disk_size: in bytes; rounded up to 4096, 0 means 16 GiB, less than 0 or more than 16 TiB means 16 TiB.
+        layout: "hcsshim" (docs/format.md).
+        reproduce_defects: write hcsshim's very bytes where it is known to be wrong, and refuse what it refuses.
+        progress: called with the number of bytes read so far, often; an exception from it ends the conversion.
+        vhd_unique_id: 16 bytes for the footer; by default derived from the tar and the options.
+        core: "rust" or "python"; by default the best there is.
+
+    Returns:
+        The digest of the tar, sizes and counts, and findings.
+
+    Raises:
+        ConversionError: the tar is malformed, cut short, or cannot be put into an image; its subclasses say which.
+        InvalidArgument: an option is out of range.
+        OSError: the output cannot be written. Errors of reader and writer pass through.
+
+    Source: hcsshim, ext4/tar2ext4.
+    """
+    vhd = VHD_ONLY if only_append_vhd_footer else VHD_APPEND if append_vhd_footer else VHD_NONE
+    unique_id = _unique_id_bytes(vhd_unique_id)
+    disk_size = _clamped(maximum_disk_size)
+    _, implementation = choose(core)
+    with _opened(writer) as (file, commit):
+        raw = implementation.convert(
+            reader,
+            file,
+            convert_whiteout,
+            convert_backslash,
+            inline_data,
+            disk_size,
+            vhd,
+            layout,
+            reproduce_defects,
+            unique_id,
+            progress,
+            commit is not None,
+        )
+        if commit is not None:
+            commit()
+    digest, *numbers, findings = raw
+    return ConvertResult(f"sha256:{digest}", *numbers, tuple(_finding(*finding) for finding in findings))
+
+
+def convert_to_vhd(
+    image: str | os.PathLike[str] | BinaryIO, *, vhd_unique_id: uuid.UUID | bytes | None = None
+) -> None:
+    """Append a fixed VHD footer to an existing image, in place.
+
+    Args:
+        image: path, or binary file object open for reading and writing.
+        vhd_unique_id: 16 bytes; by default derived from the image, which is then read as a whole.
+
+    Raises:
+        InvalidArgument: the image has a footer already.
+        OSError: it cannot be read or written; its length is then as before.
+
+    Source: hcsshim, ext4/tar2ext4 (ConvertToVhd).
+    """
+    unique_id = _unique_id_bytes(vhd_unique_id)
+    _, core = choose()
+    with _file(image, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _VHD_FOOTER_LEN))
+        if file.read(len(_VHD_COOKIE)) == _VHD_COOKIE and size >= _VHD_FOOTER_LEN:
+            raise InvalidArgument("the image ends with a VHD footer already")
+        if unique_id is None:
+            unique_id = core.vhd_unique_id(f"raw sha256:{_sha256(file)}")
+        file.seek(size)
+        try:
+            file.write(core.vhd_footer(size, unique_id))
+            file.flush()
+        except BaseException:
+            file.truncate(size)
+            raise
+
+
+def read_ext4_superblock(image: str | os.PathLike[str] | BinaryIO | bytes) -> Ext4SuperBlock:
+    """Read the superblock of an ext4 image.
+
+    Args:
+        image: path, binary file object (read from its start), or at least the first 2048 bytes.
+
+    Raises:
+        InvalidArgument: it is not an ext4 file system.
+        OSError: it cannot be read.
+
+    Source: kernel, Documentation/filesystems/ext4/super.rst.
+    """
+    if isinstance(image, bytes):
+        start = image
+    else:
+        with _file(image, "rb") as file:
+            file.seek(0)
+            start = file.read(_SUPERBLOCK_END)
+    _, core = choose()
+    fields: dict[str, Any] = dict(core.read_superblock(start[:_SUPERBLOCK_END]))
+    return Ext4SuperBlock(**fields)
+
+
+def is_device_ext4(image: str | os.PathLike[str] | BinaryIO) -> bool:
+    """Tell whether a file or device starts with an ext4 file system.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        read_ext4_superblock(image)
+    except InvalidArgument:
+        return False
+    return True
+
+
+def ext4_file_system_size(image: str | os.PathLike[str] | BinaryIO) -> tuple[int, int]:
+    """Give the size of an ext4 file system and of its blocks, both in bytes.
+
+    Raises:
+        InvalidArgument: it is not an ext4 file system.
+        OSError: it cannot be read.
+
+    Source: hcsshim, ext4/tar2ext4 (Ext4FileSystemSize).
+    """
+    superblock = read_ext4_superblock(image)
+    block_size = 1024 << superblock.s_log_block_size
+    return block_size * superblock.s_blocks_count_lo, block_size
+
+
+@dataclass(frozen=True, slots=True)
+class Ext4SuperBlock:
+    """The fields of an ext4 superblock that say something, under the kernel's names."""
+
+    s_inodes_count: int
+    s_blocks_count_lo: int
+    s_r_blocks_count_lo: int
+    s_free_blocks_count_lo: int
+    s_free_inodes_count: int
+    s_first_data_block: int
+    s_log_block_size: int
+    s_log_cluster_size: int
+    s_blocks_per_group: int
+    s_clusters_per_group: int
+    s_inodes_per_group: int
+    s_mtime: int
+    s_wtime: int
+    s_mnt_count: int
+    s_max_mnt_count: int
+    s_magic: int
+    s_state: int
+    s_errors: int
+    s_minor_rev_level: int
+    s_lastcheck: int
+    s_checkinterval: int
+    s_creator_os: int
+    s_rev_level: int
+    s_def_resuid: int
+    s_def_resgid: int
+    s_first_ino: int
+    s_inode_size: int
+    s_block_group_nr: int
+    s_feature_compat: int
+    s_feature_incompat: int
+    s_feature_ro_compat: int
+    s_uuid: bytes
+    s_volume_name: bytes
+    s_min_extra_isize: int
+    s_want_extra_isize: int
+    s_log_groups_per_flex: int
+    s_lpf_ino: int
+
+
+def _finding(code: str, entry: bytes, offset: int, message: str, identical: bool) -> Finding:
+    return Finding(code, bytes(entry).decode("utf-8", "surrogateescape"), offset, message, identical)
+
+
+def _unique_id_bytes(value: uuid.UUID | bytes | None) -> bytes | None:
+    if isinstance(value, uuid.UUID):
+        return value.bytes
+    if value is not None and len(value) != 16:
+        raise InvalidArgument(f"vhd_unique_id has {len(value)} bytes, not 16")
+    return value
+
+
+def _clamped(size: int) -> int:
+    """Bring any integer into the range in which the cores do the real clamping."""
+    return max(-1, min(size, 2**63 - 1))
+
+
+@contextlib.contextmanager
+def _opened(
+    writer: str | os.PathLike[str] | BinaryIO,
+) -> Iterator[tuple[Any, Callable[[], None] | None]]:
+    """Give the file to write, and for a path what makes it final."""
+    if isinstance(writer, (str, os.PathLike)):
+        with OutputFile(writer) as output:
+            yield output.file, output.commit
+    elif "a" in str(getattr(writer, "mode", "")):
+        raise InvalidArgument("the writer appends: it must be open for writing anywhere")
+    else:
+        yield writer, None
+
+
+@contextlib.contextmanager
+def _file(image: str | os.PathLike[str] | BinaryIO, mode: str) -> Iterator[BinaryIO]:
+    if isinstance(image, (str, os.PathLike)):
+        with open(image, mode) as file:
+            yield file  # type: ignore[misc]
+    else:
+        yield image
+
+
+def _sha256(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(_COPY_LEN):
+        digest.update(piece)
+    return digest.hexdigest()
