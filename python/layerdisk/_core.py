@@ -87,7 +87,7 @@ def _warn_once(error: ImportError) -> None:
     if not _warned:
         _warned = True
         warnings.warn(
-            f"layerdisk's Rust core is not installed ({error}): the pure-Python core does the work, about 30 times slower",
+            f"layerdisk's Rust core is not installed ({error}): the pure-Python core does the work, more slowly",
             RuntimeWarning,
             stacklevel=4,
         )

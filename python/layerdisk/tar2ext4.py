@@ -86,14 +86,14 @@ def convert(
     vhd_unique_id: uuid.UUID | bytes | None = None,
     core: str | None = None,
 ) -> ConvertResult:
-    """Convert a layer tar into an ext4 image.
+    r"""Convert a layer tar into an ext4 image.
 
     Args:
         reader: binary file object with the plain tar, read to its end.
         writer: path of the image, which appears under its name only when it is complete and on disk; or a seekable
             binary file object, which is emptied and written from its start.
         convert_whiteout: turn OCI whiteouts (`.wh.x`, `.wh..wh..opq`) into those of overlayfs.
-        convert_backslash: take `\\` in names and link targets as `/`.
+        convert_backslash: take `\` in names and link targets as `/`.
         append_vhd_footer: end the file with a fixed VHD footer.
         only_append_vhd_footer: copy the input as it is and append the footer; other options do not matter.
         inline_data: keep files of up to 136 bytes inside their inodes.
@@ -135,8 +135,9 @@ def convert(
         )
         if commit is not None:
             commit()
-    digest, *numbers, findings = raw
-    return ConvertResult(f"sha256:{digest}", *numbers, tuple(_finding(*finding) for finding in findings))
+    digest, size, image_size, blocks, inodes, directories, raw_findings = raw
+    findings = tuple(_finding(*finding) for finding in raw_findings)
+    return ConvertResult(f"sha256:{digest}", size, image_size, blocks, inodes, directories, findings)
 
 
 def convert_to_vhd(

@@ -168,14 +168,16 @@ class Reader:
             return None
         self._skip_entry()
         if self._ended:
-            return self._end(pending)
+            self._end(pending)
+            return None
         offset = self._before + self._at
         block = self._read(BLOCK_LEN)
         if len(block) < BLOCK_LEN:
             if block:
                 raise _cut_header(len(block), offset)
             self._without_marker = True
-            return self._end(pending)
+            self._end(pending)
+            return None
         if block != ZERO_BLOCK:
             return offset, block
         block = self._read(BLOCK_LEN)
@@ -187,7 +189,8 @@ class Reader:
             raise InvalidTar(
                 "a block of zeros is followed by one that is not zero: two end an archive", None, offset
             )
-        return self._end(pending)
+        self._end(pending)
+        return None
 
     def _end(self, pending: int | None) -> None:
         self._ended = True
@@ -248,7 +251,7 @@ class Reader:
             form = header.sparse_form(records)
             if form is None:
                 return
-            fragments = map_in_data(self._data_block) if form == "data" else form
+            fragments = map_in_data(self._data_block) if isinstance(form, str) else form
         self._sparse = Sparse(fragments, header)
 
     def _block(self) -> bytes:

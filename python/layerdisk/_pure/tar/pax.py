@@ -1,4 +1,4 @@
-"""Records of PAX extended headers: `LENGTH KEY=VALUE\\n`."""
+"""Records of PAX extended headers: length, key and value, each record on a line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse_records(body: bytes) -> Records:
     at = 0
     while at < len(body):
         key, value, at = _record(body, at)
-        if key == _SPARSE_OFFSET or key == _SPARSE_NUMBYTES:
+        if key in (_SPARSE_OFFSET, _SPARSE_NUMBYTES):
             if (key == _SPARSE_OFFSET) != (len(sparse) % 2 == 0) or b"," in value:
                 raise InvalidTar("records GNU.sparse.offset and GNU.sparse.numbytes do not alternate")
             sparse.append(value)
@@ -99,7 +99,7 @@ def time(key: bytes, value: bytes) -> tuple[int, int]:
 
 
 def sparse_form(records: Records) -> Callable[[], list[tuple[int, int]] | str] | None:
-    """Tell where the map of a sparse file is: a call gives the map itself, or "data"; None for a file like any other."""
+    """Tell where a sparse file's map is: a call gives the map, or "data"; None for a file like any other."""
     major, minor = records.get(b"GNU.sparse.major") or None, records.get(b"GNU.sparse.minor") or None
     if (major, minor) == (b"1", b"0"):
         return lambda: "data"

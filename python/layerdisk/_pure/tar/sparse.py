@@ -102,7 +102,7 @@ def _old_gnu_fragments(fragments: Fragments, block: bytes, at: int, count: int) 
 
 
 def map_in_data(next_block: Callable[[], bytes]) -> Fragments:
-    """Give the map at the start of the data (PAX sparse format 1.0): a count and that many pairs, a line each number."""
+    """Give the map at the start of the data (PAX sparse format 1.0): a count and that many pairs of lines."""
     numbers = _numbers(next_block)
     count = next(numbers)
     if not 0 <= count < _MAX_FRAGMENTS:
