@@ -3,6 +3,7 @@
 
 mod error;
 mod io;
+mod write_back;
 
 use std::fs::File;
 
@@ -51,7 +52,7 @@ fn convert(
     let mut source = io::Reader::new(reader, progress)?;
     let converted = match regular_file(writer)? {
         Some(file) => {
-            let sink = FileSink::new(file)?;
+            let sink = FileSink::new(file, sync.then_some(write_back::start))?;
             let converted = run(py, &mut source, sink, &options);
             writer.call_method1("seek", (0, 2))?;
             converted

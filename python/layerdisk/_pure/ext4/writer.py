@@ -148,7 +148,14 @@ class Writer:
 
     def finish_run(self, number: InodeNumber, start: BlockNumber) -> None:
         """Describe the data from a block up to the position, which belongs to the node, by extents."""
-        self.set_run(number, write_extent_index(self.output, start, self.rules))
+        blocks = self.output.pad_to_block() - start
+        if blocks > _FEW_BLOCKS:
+            self.set_run(number, write_extent_index(self.output, start, self.rules))
+        else:  # most of them
+            tree = self.tree
+            tree.flags[number] |= EXTENTS
+            tree.data[number] = start
+            tree.blocks[number] += blocks
 
     def set_run(self, number: InodeNumber, run: Run) -> None:
         """Describe the node's data by extents."""

@@ -112,7 +112,8 @@ def place(xattrs: Xattrs, data_len: int | None, rules: Rules) -> Placed:
         else:
             raise InvalidEntry(
                 f"xattr {quote(full)} needs {cost} bytes, {block_free} of {BLOCK_REGION_LEN - _END_LEN}"
-                " are left in the xattr block"
+                " are left in the xattr block",
+                code="B15",
             )
     reordered = len(block) > 1 and _order_block(block, rules)
     return Placed(

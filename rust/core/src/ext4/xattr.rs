@@ -102,7 +102,8 @@ pub fn place(xattrs: &Xattrs, data_len: Option<usize>, rules: &Rules) -> Result<
                 "xattr {} needs {cost} bytes, {block_free} of {} are left in the xattr block",
                 quote(full),
                 BLOCK_REGION_LEN - END_LEN
-            )));
+            ))
+            .code("B15"));
         }
     }
     let reordered = order_block(&mut block, rules);

@@ -6,21 +6,41 @@ use std::io;
 use crate::error::Result;
 use crate::sink::Sink;
 
+/// After so many bytes the kernel is asked to start writing back: then little is left for the sync at the end.
+const WRITE_BACK_LEN: u64 = 8 << 20;
+
+/// Asks the operating system to start writing a range (offset, length) of the file to its device, and does not wait.
+pub type StartWriteBack = fn(&File, u64, u64);
+
 pub struct FileSink {
     file: File,
+    start_write_back: Option<StartWriteBack>,
+    /// Offset up to which that was done.
+    written_back: u64,
 }
 
 impl FileSink {
     /// Takes an open file and empties it.
-    pub fn new(file: File) -> io::Result<Self> {
+    pub fn new(file: File, start_write_back: Option<StartWriteBack>) -> io::Result<Self> {
         file.set_len(0)?;
-        Ok(Self { file })
+        Ok(Self { file, start_write_back, written_back: 0 })
+    }
+
+    fn write_back(&mut self, end: u64) {
+        let Some(start_write_back) = self.start_write_back else { return };
+        let start = self.written_back;
+        if end > start + WRITE_BACK_LEN {
+            start_write_back(&self.file, start, end - start);
+            self.written_back = end;
+        }
     }
 }
 
 impl Sink for FileSink {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        Ok(write_all_at(&self.file, bytes, offset)?)
+        write_all_at(&self.file, bytes, offset)?;
+        self.write_back(offset + bytes.len() as u64);
+        Ok(())
     }
 
     fn finish(&mut self, length: u64, sync: bool) -> Result<()> {
