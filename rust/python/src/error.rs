@@ -1,7 +1,9 @@
 //! Errors of the core as the exceptions of `layerdisk.errdefs`.
 
+use std::io;
+
 use layerdisk_core::error::{Error, ErrorKind};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
 pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
@@ -13,7 +15,7 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
         ErrorKind::NotReproducible => "NotReproducible",
         ErrorKind::InvalidArgument => return raise(py, "InvalidArgument", (error.message,)),
         ErrorKind::Canceled => return raise(py, "Canceled", (error.message,)),
-        ErrorKind::Io(error) => return error.into(),
+        ErrorKind::Io(error) => return os_error(&error),
         ErrorKind::External(error) => {
             return match error.downcast::<PyErr>() {
                 Ok(error) => *error,
@@ -22,6 +24,17 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
         }
     };
     raise(py, class, (error.message, error.entry, error.offset, error.code))
+}
+
+/// An error of the operating system with its number, by which Python chooses the class.
+pub fn os_error(error: &io::Error) -> PyErr {
+    let text = error.to_string();
+    let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text).to_owned();
+    match error.raw_os_error() {
+        None => PyOSError::new_err(text),
+        Some(code) if cfg!(windows) => PyOSError::new_err((0, text, None::<String>, code)),
+        Some(code) => PyOSError::new_err((code, text)),
+    }
 }
 
 /// A failure of Python code that the core is to hand back unchanged.

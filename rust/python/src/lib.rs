@@ -52,7 +52,8 @@ fn convert(
     let mut source = io::Reader::new(reader, progress)?;
     let converted = match regular_file(writer)? {
         Some(file) => {
-            let sink = FileSink::new(file, sync.then_some(write_back::start))?;
+            let sink = FileSink::new(file, sync.then_some(write_back::start))
+                .map_err(|error| error::os_error(&error))?;
             let converted = run(py, &mut source, sink, &options);
             writer.call_method1("seek", (0, 2))?;
             converted
