@@ -1,0 +1,272 @@
+"""The command line: what it prints, what it returns, and that it does what the API does."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+from layerdisk.cli import main
+from layerdisk.image import read_image
+from layerdisk.tar2ext4 import convert
+from tarfiles import archive, directory, regular
+
+DATA = Path(__file__).parents[1] / "data"
+LAYER = archive(directory("a"), regular("a/f", b"data" * 10_000), regular("a/.wh.x"), regular(r"b\c", b"1"))
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    path = tmp_path / "layer.tar"
+    path.write_bytes(LAYER)
+    return path
+
+
+def expected(tmp_path: Path, **options: object) -> bytes:
+    path = tmp_path / "expected"
+    with open(tmp_path / "layer.tar", "rb") as reader:
+        convert(reader, path, **options)  # type: ignore[arg-type]
+    return path.read_bytes()
+
+
+def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "layerdisk", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True)
+
+
+OPTIONS = {
+    "none": ([], {}),
+    "whiteout": (["--convert-whiteout"], {"convert_whiteout": True}),
+    "backslash": (["--convert-backslash"], {"convert_backslash": True}),
+    "footer": (["--append-vhd-footer"], {"append_vhd_footer": True}),
+    "only footer": (["--only-append-vhd-footer"], {"only_append_vhd_footer": True}),
+    "inline": (["--inline-data"], {"inline_data": True}),
+    "size": (["--maximum-disk-size", "137438953472"], {"maximum_disk_size": 128 << 30}),
+    "layout": (["--layout", "hcsshim"], {"layout": "hcsshim"}),
+    "defects": (["--reproduce-defects"], {"reproduce_defects": True}),
+    "id": (
+        ["--append-vhd-footer", "--vhd-unique-id", "00112233-4455-6677-8899-aabbccddeeff"],
+        {"append_vhd_footer": True, "vhd_unique_id": bytes.fromhex("00112233445566778899aabbccddeeff")},
+    ),
+    "core": (["--core", "python"], {"core": "python"}),
+}
+
+
+@pytest.mark.parametrize(("arguments", "options"), OPTIONS.values(), ids=OPTIONS)
+def test_every_option_of_the_api(
+    tmp_path: Path, layer: Path, arguments: list[str], options: dict[str, object]
+) -> None:
+    assert main(["convert", str(layer), str(tmp_path / "out"), *arguments]) == 0
+    assert (tmp_path / "out").read_bytes() == expected(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress], ids=["plain", "gzip", "zstd"]
+)
+@pytest.mark.parametrize("use_stdin", [False, True], ids=["file", "stdin"])
+def test_input_of_every_kind(
+    tmp_path: Path, layer: Path, pack: Callable[[bytes], bytes], use_stdin: bool
+) -> None:
+    packed = tmp_path / "packed"
+    packed.write_bytes(pack(LAYER))
+    done = run("convert", "-" if use_stdin else packed, tmp_path / "out", stdin=packed.read_bytes())
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "out").read_bytes() == expected(tmp_path)
+
+
+def test_what_convert_prints(tmp_path: Path, layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(layer), str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "digest      sha256:" + hashlib.sha256(LAYER).hexdigest(),
+        f"size        {len(LAYER)}",
+    ]
+
+
+def test_convert_as_json(tmp_path: Path, layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(layer), str(tmp_path / "out"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    with open(layer, "rb") as reader:
+        again = convert(reader, tmp_path / "again")
+    assert result == {
+        "digest": again.digest,
+        "size": again.size,
+        "image_size": again.image_size,
+        "blocks": again.blocks,
+        "inodes": again.inodes,
+        "directories": again.directories,
+        "findings": [],
+    }
+
+
+FAILURES = {
+    "missing input": (["convert", "/no/such/file", "{out}"], "[Errno 2] No such file or directory"),
+    "no directory": (["convert", "{layer}", "/no/such/directory/out"], "[Errno 2] No such file or directory"),
+    "no tar": (["convert", "/etc/passwd", "{out}"], "tar header at byte 0: "),
+    "unknown layout": (["convert", "{layer}", "{out}", "--layout", "x"], "layout"),
+    "no image": (["inspect", "/etc/passwd"], ""),
+    "no layout": (["apply", "/etc", "--to", "{out}"], "/etc is no OCI image layout: it has no index.json"),
+    "no digest": (
+        ["apply", "/etc", "--digest", "x", "--to", "{out}"],
+        "digest 'x': the algorithm is none of",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "reason"), FAILURES.values(), ids=FAILURES)
+def test_failures_have_status_1_and_one_line(
+    tmp_path: Path, layer: Path, arguments: list[str], reason: str
+) -> None:
+    names = {"layer": layer, "out": tmp_path / "out"}
+    done = run(*(argument.format(**names) for argument in arguments))
+    assert (done.returncode, done.stdout) == (1, b"")
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"layerdisk: {reason}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["convert"],
+        ["convert", "a"],
+        ["convert", "a", "b", "--maximum-disk-size", "x"],
+        ["convert", "a", "b", "--vhd-unique-id", "x"],
+        ["convert", "a", "b", "--conv"],
+        ["apply", "x"],
+        ["apply", "x", "--to", "y", "--ref", "a", "--digest", "b"],
+        ["nothing"],
+    ],
+)
+def test_wrong_usage_has_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: layerdisk" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["apply", "--help"]])
+def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0
+    assert "usage: layerdisk" in capsys.readouterr().out
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.2.3")
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert (caught.value.code, capsys.readouterr().out) == (0, "layerdisk 1.2.3\n")
+
+
+@pytest.mark.parametrize(
+    ("pack", "name"), [(gzip.compress, "gzip"), (zstandard.ZstdCompressor().compress, "zstd")]
+)
+def test_a_truncated_stream_is_an_error_and_leaves_nothing(
+    tmp_path: Path, pack: Callable[[bytes], bytes], name: str
+) -> None:
+    blob = pack(LAYER)
+    done = run("convert", "-", tmp_path / "out", stdin=blob[:-1])
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"layerdisk: {name} stream ends early, at byte {len(blob) - 1}\n"
+    assert os.listdir(tmp_path) == []
+
+
+def test_inspect(tmp_path: Path, layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out")
+    assert main(["convert", str(layer), out, "--append-vhd-footer"]) == 0
+    capsys.readouterr()
+    assert main(["inspect", out]) == 0
+    text = capsys.readouterr().out
+    assert "  s_magic                  61267\n" in text
+    assert "  cookie                   conectix\n" in text
+    assert "  directories              3\n" in text
+    assert main(["inspect", out, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert set(value) == {"superblock", "vhd_footer", "counts"}
+    assert value["superblock"]["s_uuid"] == "00" * 16
+
+
+def test_inspect_without_a_footer(tmp_path: Path, layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out")
+    assert main(["convert", str(layer), out]) == 0
+    assert main(["inspect", out]) == 0
+    assert "vhd_footer: none\n" in capsys.readouterr().out
+
+
+def test_apply_a_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = read_image(DATA / "oci")
+    assert main(["apply", str(DATA / "oci"), "--ref", "hello", "--to", str(tmp_path / "disks")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [layer.diff_id for layer in image.layers]
+    assert all(Path(line.split()[2]).exists() for line in lines)
+
+
+def test_apply_a_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layer = read_image(DATA / "oci").layers[1]
+    arguments = ["apply", str(DATA / "oci"), "--digest", layer.descriptor.digest, "--to", str(tmp_path)]
+    assert main([*arguments, "--media-type", layer.descriptor.media_type, "--json"]) == 0
+    (value,) = json.loads(capsys.readouterr().out)
+    assert value == {
+        "mediaType": "application/vnd.oci.image.layer.v1.tar",
+        "digest": layer.diff_id,
+        "size": value["size"],
+        "path": str(tmp_path / "layer.vhd"),
+    }
+    assert main(arguments) == 0  # by default any compression is recognised
+
+
+def test_the_small_layer_is_that_of_the_image() -> None:
+    layer = read_image(DATA / "oci").layers[0]
+    assert layer.descriptor.size == (DATA / "layer.tar.gz").stat().st_size
+
+
+def test_progress_is_shown_on_a_terminal_and_cleared(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    packed = tmp_path / "packed"
+    packed.write_bytes(archive(regular("f", os.urandom(3_000_000))))
+    command = [sys.executable, "-m", "layerdisk", "convert", "-", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=slave)
+    os.close(slave)
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        for start in range(0, packed.stat().st_size, 500_000):
+            stdin.write(packed.read_bytes()[start : start + 500_000])
+            stdin.flush()
+            time.sleep(0.15)
+    assert process.wait() == 0
+    shown = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert "MB/s" in shown
+    assert shown.endswith("\r\x1b[K")
+
+
+def test_start_up_imports_little() -> None:
+    code = "import sys; before = set(sys.modules); import layerdisk.cli; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert {name for name in imported if name.startswith("layerdisk")} == {
+        "layerdisk",
+        "layerdisk.cli",
+        "layerdisk.errdefs",
+    }
+    assert not imported & {
+        "dataclasses",
+        "json",
+        "uuid",
+        "zstandard",
+        "isal",
+        "importlib.metadata",
+        "typing_extensions",
+    }

@@ -1,0 +1,310 @@
+"""The local content store: what is on disk, and the rules of ingests and commits."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from layerdisk import errdefs
+from layerdisk.content import LocalStore, Verifier
+from layerdisk.descriptor import Descriptor
+
+DATA = b"some content " * 1000
+
+
+def digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def ingest(store: LocalStore, data: bytes, ref: str = "ref") -> str:
+    with store.writer(ref) as writer:
+        writer.write(data)
+        writer.commit(len(data), digest_of(data))
+    return digest_of(data)
+
+
+def read_all(store: LocalStore, digest: str) -> bytes:
+    with store.reader(Descriptor("m", digest, 0)) as reader:
+        return reader.readall()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+def ingest_files(store: LocalStore, ref: str = "ref") -> set[str]:
+    directory = store.ingest_path(ref)
+    return set(os.listdir(directory)) if os.path.isdir(directory) else set()
+
+
+def test_a_committed_blob_is_there_and_the_ingest_gone(store: LocalStore) -> None:
+    digest = ingest(store, DATA)
+    path = Path(store.root, "blobs", "sha256", digest.removeprefix("sha256:"))
+    assert path.read_bytes() == DATA
+    assert stat.S_IMODE(path.stat().st_mode) & 0o333 == 0
+    assert os.listdir(Path(store.root, "ingest")) == []
+    assert read_all(store, digest) == DATA
+
+
+def test_an_ingest_on_disk_is_as_containerds(store: LocalStore) -> None:
+    with store.writer("layer-1", size=len(DATA)) as writer:
+        writer.write(DATA[:100])
+    directory = Path(store.root, "ingest", hashlib.sha256(b"layer-1").hexdigest())
+    files = {path.name: path.read_bytes() for path in directory.iterdir()}
+    assert set(files) == {"ref", "startedat", "updatedat", "total", "data"}
+    assert files["ref"] == b"layer-1"
+    assert files["total"] == str(len(DATA)).encode()
+    assert files["data"] == DATA[:100]
+    assert datetime.fromisoformat(files["startedat"].decode()) <= datetime.now(UTC)
+
+
+def test_an_unknown_total_is_not_written(store: LocalStore) -> None:
+    with store.writer("ref"):
+        assert ingest_files(store) == {"ref", "startedat", "updatedat", "data"}
+
+
+def test_a_resumed_ingest_goes_on_where_it_was(store: LocalStore) -> None:
+    with store.writer("ref", size=len(DATA)) as writer:
+        writer.write(DATA[:5000])
+    with store.writer("ref") as writer:
+        assert (writer.status().offset, writer.status().total) == (5000, len(DATA))
+        writer.write(DATA[5000:])
+        writer.commit(len(DATA), digest_of(DATA))
+    assert read_all(store, digest_of(DATA)) == DATA
+
+
+@pytest.mark.parametrize("damage", ["total", "ref", "too long"])
+def test_a_resume_that_fails_truncates(store: LocalStore, damage: str) -> None:
+    with store.writer("ref", size=len(DATA)) as writer:
+        writer.write(b"x" * len(DATA))
+    if damage == "ref":
+        Path(store.ingest_path("ref"), "ref").write_text("another")
+    size = len(DATA) if damage == "ref" else len(DATA) - 10
+    if damage == "too long":
+        Path(store.ingest_path("ref"), "total").unlink()
+    with store.writer("ref", size=size) as writer:
+        assert writer.status().offset == 0
+        writer.write(DATA[:10])
+        writer.commit(10, digest_of(DATA[:10]))  # no longer tail of the old content
+    assert read_all(store, digest_of(DATA[:10])) == DATA[:10]
+
+
+def test_times_of_containerd_are_read(store: LocalStore) -> None:
+    with store.writer("ref"):
+        pass
+    Path(store.ingest_path("ref"), "startedat").write_text("2026-08-01T10:00:00.123456789+02:00")
+    assert store.status("ref").started_at == datetime(2026, 8, 1, 8, 0, 0, 123456, UTC)
+
+
+def test_an_empty_ref_is_refused(store: LocalStore) -> None:
+    with pytest.raises(errdefs.InvalidArgument, match="ref must not be empty"):
+        store.writer("")
+
+
+def test_an_expected_blob_that_is_there_already_exists(store: LocalStore) -> None:
+    digest = ingest(store, DATA)
+    with pytest.raises(errdefs.AlreadyExists, match=digest):
+        store.writer("other", expected=digest)
+
+
+def test_a_ref_is_written_by_one_at_a_time(store: LocalStore) -> None:
+    with store.writer("ref"), pytest.raises(errdefs.Unavailable, match="'ref' is being written"):
+        store.writer("ref")
+    store.writer("ref").close()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected", "reason"),
+    [
+        (len(DATA) + 1, "", f"unexpected commit size {len(DATA)}, expected {len(DATA) + 1}"),
+        (0, digest_of(b"x"), f"unexpected commit digest {digest_of(DATA)}, expected {digest_of(b'x')}"),
+    ],
+    ids=["size", "digest"],
+)
+def test_a_commit_that_fails_leaves_the_ingest(
+    store: LocalStore, size: int, expected: str, reason: str
+) -> None:
+    writer = store.writer("ref")
+    writer.write(DATA)
+    with pytest.raises(errdefs.FailedPrecondition) as caught:
+        writer.commit(size, expected)
+    assert str(caught.value) == reason
+    assert "data" in ingest_files(store)
+    assert list(store.walk()) == []
+    with pytest.raises(errdefs.FailedPrecondition, match="writer is closed"):
+        writer.commit()
+    store.writer("ref").close()  # the lock is released
+
+
+def test_a_commit_of_another_algorithm_hashes_again(store: LocalStore) -> None:
+    digest = digest_of(DATA, "sha512")
+    with store.writer("ref") as writer:
+        writer.write(DATA)
+        writer.commit(expected=digest)
+    assert [info.digest for info in store.walk()] == [digest]
+
+
+def test_committing_what_is_there_already_exists_and_removes_the_ingest(store: LocalStore) -> None:
+    ingest(store, DATA)
+    writer = store.writer("again")
+    writer.write(DATA)
+    with pytest.raises(errdefs.AlreadyExists):
+        writer.commit()
+    assert ingest_files(store, "again") == set()
+
+
+def test_truncate_starts_over_and_only_to_zero(store: LocalStore) -> None:
+    with store.writer("ref") as writer:
+        writer.write(b"wrong")
+        with pytest.raises(errdefs.InvalidArgument):
+            writer.truncate(1)
+        writer.truncate(0)
+        writer.write(DATA)
+        assert writer.digest() == digest_of(DATA)
+        writer.commit()
+    assert read_all(store, digest_of(DATA)) == DATA
+
+
+def test_an_aborted_ingest_is_gone(store: LocalStore) -> None:
+    store.writer("ref").close()
+    store.abort("ref")
+    with pytest.raises(errdefs.NotFound):
+        store.status("ref")
+    with pytest.raises(errdefs.NotFound):
+        store.abort("ref")
+
+
+def test_an_ingest_aborted_while_it_is_written_makes_no_blob(store: LocalStore) -> None:
+    writer = store.writer("ref")
+    writer.write(DATA)
+    store.abort("ref")
+    with pytest.raises(errdefs.Aborted):
+        writer.commit()
+    assert list(store.walk()) == []
+
+
+def test_info_gives_size_and_times(store: LocalStore) -> None:
+    info = store.info(ingest(store, DATA))
+    assert info.size == len(DATA)
+    assert abs(info.created_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_walk_skips_what_is_no_blob(store: LocalStore, caplog: pytest.LogCaptureFixture) -> None:
+    digests = sorted(ingest(store, bytes([number])) for number in range(3))
+    Path(store.root, "blobs", "sha256", "junk").touch()
+    Path(store.root, "blobs", "md5").mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert [info.digest for info in store.walk()] == digests
+    assert "junk" in caplog.text
+
+
+def test_a_missing_blob_is_not_found(store: LocalStore) -> None:
+    digest = digest_of(b"")
+    for action in (store.info, store.delete, lambda _: store.reader(Descriptor("m", digest, 0))):
+        with pytest.raises(errdefs.NotFound) as caught:
+            action(digest)
+        assert str(caught.value) == (f"blob {digest} expected at {store.blob_path(digest)}: blob not found")
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:../../x", "md5:" + "0" * 32])
+def test_no_digest_leads_out_of_the_store(store: LocalStore, digest: str) -> None:
+    with pytest.raises(errdefs.InvalidArgument):
+        store.reader(Descriptor("m", digest, 0))
+
+
+def test_a_deleted_blob_is_gone(store: LocalStore) -> None:
+    digest = ingest(store, DATA)
+    store.delete(digest)
+    assert list(store.walk()) == []
+
+
+WRITER = """
+import sys, time
+from layerdisk import errdefs
+from layerdisk.content import LocalStore
+store, ref, size = LocalStore(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+outcome = None
+while outcome is None:
+    try:
+        writer = store.writer(ref, size=size)
+        offset = writer.status().offset
+        while offset < size:
+            offset += writer.write(b"x" * min(65536, size - offset))
+        writer.commit(size, sys.argv[4])
+        outcome = "committed"
+    except errdefs.Unavailable:
+        time.sleep(0.001)
+    except (errdefs.AlreadyExists, errdefs.Aborted) as error:
+        outcome = type(error).__name__
+print(outcome)
+"""
+
+
+@pytest.mark.parametrize("refs", [("same", "same"), ("one", "two")], ids=["same ref", "two refs"])
+def test_two_processes_ingest_the_same_blob(store: LocalStore, refs: tuple[str, str]) -> None:
+    data = b"x" * 4_000_000
+    for _ in range(3):
+        command = [sys.executable, "-c", WRITER, store.root]
+        running = [
+            subprocess.Popen([*command, ref, str(len(data)), digest_of(data)], stdout=subprocess.PIPE)
+            for ref in refs
+        ]
+        outcomes = [process.communicate()[0].decode().strip() for process in running]
+        assert [process.returncode for process in running] == [0, 0]
+        assert "committed" in outcomes, outcomes
+        assert set(outcomes) <= {"committed", "AlreadyExists", "Aborted"}, outcomes
+        assert read_all(store, digest_of(data)) == data
+        store.delete(digest_of(data))
+
+
+KILLED = """
+import os, signal, sys
+from layerdisk.content import LocalStore
+writer = LocalStore(sys.argv[1]).writer("ref", size=100)
+writer.write(b"x" * 60)
+writer.status()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_an_ingest_of_a_killed_process_is_resumed(store: LocalStore) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, store.root])
+    with store.writer("ref") as writer:
+        assert writer.status().offset == 60
+        writer.write(b"y" * 40)
+        writer.commit(100, digest_of(b"x" * 60 + b"y" * 40))
+
+
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_a_verified_blob_reads_as_it_is(step: int) -> None:
+    data = DATA[:100]
+    verifier = Verifier(io.BytesIO(data), Descriptor("m", digest_of(data), len(data)))
+    assert b"".join(iter(lambda: verifier.read(step), b"")) == data
+
+
+@pytest.mark.parametrize(
+    ("size", "digest", "cls", "message"),
+    [
+        (99, digest_of(DATA[:99]), errdefs.DataLoss, "blob {} is longer than its 99 bytes"),
+        (101, digest_of(DATA[:100]), errdefs.TruncatedStream, "blob {} ends at byte 100 of 101"),
+        (100, digest_of(b"x"), errdefs.DataLoss, f"blob {{}} has the digest {digest_of(DATA[:100])}"),
+    ],
+    ids=["longer", "shorter", "digest"],
+)
+@pytest.mark.parametrize("step", [1, 99, 1 << 20])
+def test_a_blob_that_is_not_its_descriptors_is_an_error(
+    step: int, size: int, digest: str, cls: type[Exception], message: str
+) -> None:
+    verifier = Verifier(io.BytesIO(DATA[:100]), Descriptor("m", digest, size))
+    with pytest.raises(cls) as caught:
+        list(iter(lambda: verifier.read(step), b""))
+    assert str(caught.value) == message.format(digest)

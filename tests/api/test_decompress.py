@@ -1,0 +1,205 @@
+"""Decompression by magic: whole streams, and everything else an error."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+import sys
+from collections.abc import Callable
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from layerdisk import _decompress, errdefs
+from layerdisk.diff import Readable, decompress
+
+PLAIN = random.Random(1).randbytes(3000) + b"layer " * 50_000
+GZIP = gzip.compress(PLAIN, mtime=0)
+SKIPPABLE = b"\x5f\x2a\x4d\x18\x05\0\0\0xxxxx"
+EMPTY_SKIPPABLE = b"\x50\x2a\x4d\x18\0\0\0\0"
+
+
+def zstd(data: bytes, **options: object) -> bytes:
+    return zstandard.ZstdCompressor(**options).compress(data)  # type: ignore[arg-type]
+
+
+def zstd_unsized(data: bytes) -> bytes:
+    """A frame without content size: with a window descriptor, as streams have it."""
+    compressor = zstandard.ZstdCompressor(level=1).compressobj()
+    return compressor.compress(data) + compressor.flush()
+
+
+ZSTD = zstd(PLAIN, write_checksum=True)
+
+
+class Chunked:
+    """A reader that gives a few bytes at a time, as sockets and pipes do."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        self._file = io.BytesIO(data)
+        self._most = most
+
+    def read(self, size: int, /) -> bytes:
+        return self._file.read(min(size, self._most))
+
+
+def read_all(reader: Readable, size: int = 1 << 18) -> bytes:
+    pieces = list(iter(lambda: reader.read(size) or b"", b""))
+    assert all(len(piece) <= size for piece in pieces)
+    assert not reader.read(size)  # the end stays the end
+    return b"".join(pieces)
+
+
+@pytest.fixture(params=["isal", "zlib"], autouse=True)
+def inflate_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run with and without isal; nothing but speed may differ."""
+    if request.param == "isal":
+        pytest.importorskip("isal")
+    else:
+        monkeypatch.setitem(sys.modules, "isal", None)
+
+
+WHOLE = {
+    "empty": (b"", b""),
+    "plain": (PLAIN, PLAIN),
+    "shorter than a magic": (b"\x1f\x8b", b"\x1f\x8b"),
+    "gzip": (GZIP, PLAIN),
+    "gzip, empty": (gzip.compress(b""), b""),
+    "gzip, members": (GZIP + gzip.compress(b"") + gzip.compress(b"more"), PLAIN + b"more"),
+    "gzip, tiny members": (
+        b"".join(gzip.compress(PLAIN[i : i + 9]) for i in range(0, 2700, 9)),
+        PLAIN[:2700],
+    ),
+    "gzip, padding": (GZIP + bytes(100_000), PLAIN),
+    "zstd": (ZSTD, PLAIN),
+    "zstd, empty": (zstd(b""), b""),
+    "zstd, unsized": (zstd_unsized(PLAIN), PLAIN),
+    "zstd, stored": (zstd(PLAIN[:3000]), PLAIN[:3000]),
+    "zstd, one byte repeated": (zstd(bytes(1 << 20)), bytes(1 << 20)),
+    "zstd, frames": (ZSTD + zstd(b"") + zstd_unsized(b"more"), PLAIN + b"more"),
+    "zstd, skippable": (SKIPPABLE + ZSTD + EMPTY_SKIPPABLE + SKIPPABLE + ZSTD + SKIPPABLE, PLAIN * 2),
+    "zstd, only skippable": (SKIPPABLE, b""),
+}
+
+
+@pytest.mark.parametrize("most", [1, 5, 1 << 20], ids=["bytes", "fives", "at once"])
+@pytest.mark.parametrize(("blob", "plain"), WHOLE.values(), ids=WHOLE)
+def test_whole_streams(blob: bytes, plain: bytes, most: int) -> None:
+    assert read_all(decompress(Chunked(blob, most))) == plain
+    assert read_all(decompress(Chunked(blob, most)), size=777) == plain
+
+
+@pytest.mark.parametrize(("blob", "plain"), WHOLE.values(), ids=WHOLE)
+def test_readinto_gives_the_same(blob: bytes, plain: bytes) -> None:
+    reader = decompress(Chunked(blob, 1 << 20))
+    assert isinstance(reader, io.RawIOBase)
+    assert io.BufferedReader(reader).read() == plain
+
+
+@pytest.mark.parametrize("blob", [PLAIN, b"", GZIP, ZSTD], ids=["plain", "empty", "gzip", "zstd"])
+def test_a_plain_file_is_handed_on_itself(blob: bytes) -> None:
+    file = io.BytesIO(blob)
+    reader = decompress(file)
+    assert (reader is file) == (blob in (PLAIN, b""))
+    assert read_all(reader) == (blob and PLAIN)
+    assert not file.closed
+
+
+def boundaries(*parts: bytes) -> set[int]:
+    """Where a stream may end well: between its parts."""
+    return {sum(map(len, parts[:count])) for count in range(len(parts) + 1)}
+
+
+SMALL = PLAIN[:500] + b"a" * 500
+CUT = {
+    "gzip": ([gzip.compress(SMALL), gzip.compress(SMALL)]),
+    "gzip, stored": ([gzip.compress(SMALL, 0)]),
+    "zstd": ([SKIPPABLE, zstd(SMALL, write_checksum=True), zstd_unsized(SMALL), SKIPPABLE, zstd(SMALL)]),
+}
+
+
+@pytest.mark.parametrize("most", [1, 1 << 20], ids=["bytes", "at once"])
+@pytest.mark.parametrize("parts", CUT.values(), ids=CUT)
+def test_a_stream_cut_at_any_byte_is_an_error(parts: list[bytes], most: int) -> None:
+    blob = b"".join(parts)
+    start = 8  # with less, the magic cannot be told, and the stream is a plain one
+    for cut in set(range(start, len(blob))) - boundaries(*parts):
+        with pytest.raises(errdefs.TruncatedStream, match="stream ends early, at byte"):
+            read_all(decompress(Chunked(blob[:cut], most)))
+
+
+FOLLOWED = {
+    "gzip": (GZIP, b"x", f"gzip stream: bytes 78 follow a member at byte {len(GZIP)}"),
+    "gzip, other method": (GZIP, b"\x1f\x8b\x07xxxxxxx", "gzip stream: bytes 1f 8b 07 follow a member"),
+    "gzip, padding": (GZIP, bytes(1000) + b"x", "NUL padding after byte"),
+    "zstd": (ZSTD, b"xxxx", f"zstd stream: bytes 78 78 78 78 at byte {len(ZSTD)} start no frame"),
+    "zstd, padding": (ZSTD, bytes(8), f"zstd stream: bytes 00 00 00 00 at byte {len(ZSTD)} start no frame"),
+    "zstd, gzip": (ZSTD, GZIP, f"zstd stream: bytes 1f 8b 08 00 at byte {len(ZSTD)} start no frame"),
+}
+
+
+@pytest.mark.parametrize(("blob", "garbage", "message"), FOLLOWED.values(), ids=FOLLOWED)
+def test_what_follows_must_be_more_of_the_same(blob: bytes, garbage: bytes, message: str) -> None:
+    with pytest.raises(errdefs.DataLoss, match=message):
+        read_all(decompress(Chunked(blob + garbage, 1 << 20)))
+
+
+@pytest.mark.parametrize("at", [-1, -5, -1000], ids=["length", "crc", "data"])
+def test_a_damaged_gzip_stream_is_an_error(at: int) -> None:
+    blob = bytearray(GZIP)
+    blob[at] ^= 0x10
+    with pytest.raises(errdefs.DataLoss):
+        read_all(decompress(io.BytesIO(bytes(blob))))
+
+
+@given(st.integers(4, len(ZSTD) - 1), st.integers(0, 7))
+def test_a_damaged_zstd_stream_is_an_error(at: int, bit: int) -> None:
+    blob = bytearray(ZSTD)
+    blob[at] ^= 1 << bit
+    try:
+        plain = read_all(decompress(io.BytesIO(bytes(blob))))
+    except (errdefs.DataLoss, errdefs.ResourceExhausted):
+        return
+    assert plain == PLAIN  # a bit without meaning
+
+
+@given(
+    st.lists(st.binary(max_size=300) | st.integers(0, 1 << 17).map(bytes), max_size=6),
+    st.booleans(),
+    st.integers(1, 5000),
+    st.integers(1, 5000),
+)
+def test_any_data_in_any_pieces(parts: list[bytes], use_zstd: bool, most: int, size: int) -> None:
+    blob = b"".join((zstd_unsized if use_zstd else gzip.compress)(part) for part in parts)
+    assert read_all(decompress(Chunked(blob, most)), size) == b"".join(parts)
+
+
+@pytest.mark.parametrize(("window_log", "fits"), [(27, True), (29, True), (30, False)])
+def test_zstd_windows_up_to_containerds_limit(window_log: int, fits: bool) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=window_log)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    blob = compressor.compress(b"x" * 1000) + compressor.flush()
+    if fits:
+        assert read_all(decompress(io.BytesIO(blob))) == b"x" * 1000
+    else:
+        with pytest.raises(errdefs.ResourceExhausted, match="zstd window is larger than 536870912 bytes"):
+            read_all(decompress(io.BytesIO(blob)))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd], ids=["gzip", "zstd"])
+def test_output_comes_in_pieces_however_much_it_is(compress: Callable[[bytes], bytes]) -> None:
+    reader = decompress(io.BytesIO(compress(bytes(1 << 26))))
+    sizes = [len(piece) for piece in iter(lambda: reader.read(1 << 20) or b"", b"")]
+    assert (sum(sizes), max(sizes)) == (1 << 26, 1 << 20)
+
+
+def test_errors_of_the_reader_pass_through() -> None:
+    class Broken:
+        def read(self, size: int, /) -> bytes:
+            raise ConnectionResetError("gone")
+
+    for reader_of in (decompress, _decompress.GzipReader, _decompress.ZstdReader):
+        with pytest.raises(ConnectionResetError, match="gone"):
+            reader_of(Broken()).read(10)

@@ -1,0 +1,204 @@
+"""The comparison of one layer: what layerdisk writes against what hcsshim writes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from layerdisk import errdefs
+from layerdisk.tar2ext4 import ConvertResult, convert
+from oracle_client import Answer, Oracle
+
+FOOTER_BYTES = 512
+PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a conversion came to: a result or an error."""
+
+    result: ConvertResult | None
+    error: errdefs.LayerdiskError | None
+
+
+def attempt(tar: bytes | Path | BinaryIO, out: Path, **options: Any) -> Outcome:
+    """Convert; errors of layerdisk are an outcome, all others are failures of the test."""
+    try:
+        if isinstance(tar, bytes):
+            return Outcome(convert(BytesReader(tar), str(out), **options), None)
+        if isinstance(tar, Path):
+            with open(tar, "rb") as reader:
+                return Outcome(convert(reader, str(out), **options), None)
+        return Outcome(convert(tar, str(out), **options), None)
+    except errdefs.LayerdiskError as error:
+        return Outcome(None, error)
+
+
+class BytesReader:
+    """The least that a reader must have: read(n), which may give less than asked for."""
+
+    def __init__(self, data: bytes, piece: int | None = None) -> None:
+        self._rest = memoryview(data)
+        self._piece = piece or max(1, len(data))
+
+    def read(self, size: int = -1) -> bytes:
+        count = self._piece if size < 0 else min(size, self._piece)
+        piece, self._rest = self._rest[:count], self._rest[count:]
+        return bytes(piece)
+
+
+class ReadintoReader:
+    """A reader with readinto that fills as little as `piece` bytes of the buffer."""
+
+    def __init__(self, data: bytes, piece: int | None = None) -> None:
+        self._rest = memoryview(data)
+        self._piece = piece or max(1, len(data))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        count = min(len(view), self._piece, len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def compare(
+    oracle: Oracle, core: str, tar: bytes | Path, scratch: Path, sparse: bool = False, **options: Any
+) -> None:
+    """Assert everything that must hold between hcsshim and both modes of layerdisk.
+
+    Args:
+        oracle: the reference.
+        core: which core of layerdisk.
+        tar: the layer.
+        scratch: where the three images go.
+        sparse: let the reference leave zeros out of its file.
+        options: of Convert and of convert alike.
+    """
+    reference = scratch / "reference.img"
+    theirs = oracle.convert(tar, reference, sparse=sparse, **options)
+    vhd = bool(options.get("append_vhd_footer") or options.get("only_append_vhd_footer"))
+    try:
+        check_reproducing(theirs, reference, tar, core, scratch / "reproduced.img", vhd, options)
+        check_default(theirs, reference, tar, core, scratch / "default.img", vhd, options)
+    except AssertionError as error:
+        raise AssertionError(f"options {options}: {error}") from error
+
+
+def check_reproducing(
+    theirs: Answer,
+    reference: Path,
+    tar: bytes | Path,
+    core: str,
+    out: Path,
+    vhd: bool,
+    options: dict[str, Any],
+) -> None:
+    """reproduce_defects=True: the same bytes, or a refusal by both."""
+    out.unlink(missing_ok=True)
+    ours = attempt(tar, out, core=core, reproduce_defects=True, **options)
+    if isinstance(ours.error, errdefs.NotReproducible):
+        assert theirs.panic is not None or ours.error.code == "N4", (
+            f"hcsshim is well here, but: {ours.error!r}"
+        )
+    elif theirs.panic is not None:
+        raise AssertionError(f"hcsshim panics ({theirs.panic}), we say {ours}")
+    elif theirs.error is not None:
+        assert ours.error is not None, f"hcsshim refuses ({theirs.error}), we accept: {ours.result}"
+        expected = classes_of(theirs.error)
+        assert isinstance(ours.error, expected), f"hcsshim says {theirs.error}, we say {ours.error!r}"
+        assert not out.exists()
+    else:
+        assert ours.error is None, f"hcsshim accepts, we refuse: {ours.error!r}"
+        assert_result(ours.result, tar, out)
+        assert_same(reference, out, vhd)
+
+
+def check_default(
+    theirs: Answer,
+    reference: Path,
+    tar: bytes | Path,
+    core: str,
+    out: Path,
+    vhd: bool,
+    options: dict[str, Any],
+) -> None:
+    """Default mode: with no finding that says otherwise, the bytes are hcsshim's."""
+    out.unlink(missing_ok=True)
+    ours = attempt(tar, out, core=core, **options)
+    if ours.error is not None:
+        assert not isinstance(ours.error, errdefs.NotReproducible), repr(ours.error)
+        assert not theirs.ok or getattr(ours.error, "code", None), (
+            f"hcsshim accepts, we refuse: {ours.error!r}"
+        )
+        assert not out.exists()
+        return
+    assert_result(ours.result, tar, out)
+    assert ours.result is not None
+    differing = [finding for finding in ours.result.findings if not finding.identical]
+    if differing:
+        return
+    assert theirs.ok, f"hcsshim says {theirs.error or theirs.panic}; we accept with no finding"
+    assert_same(reference, out, vhd)
+
+
+def classes_of(text: str) -> tuple[type[BaseException], ...]:
+    """The exceptions that stand for one of hcsshim's error texts."""
+    if text == "unexpected EOF":
+        return (errdefs.TruncatedTar,)
+    if text.startswith("archive/tar: "):
+        return (errdefs.InvalidTar,)
+    if "disk exceeded maximum size" in text:
+        return (errdefs.DiskSizeExceeded,)
+    if "exceed" in text or "too big" in text:
+        return (errdefs.DiskSizeExceeded, errdefs.InvalidEntry)
+    return (errdefs.InvalidEntry,)
+
+
+def assert_result(result: ConvertResult | None, tar: bytes | Path, out: Path) -> None:
+    """Digest and size are those of the whole stream; every finding says what it must."""
+    assert result is not None
+    if isinstance(tar, bytes):
+        assert result.digest == "sha256:" + hashlib.sha256(tar).hexdigest()
+        assert result.size == len(tar)
+    for finding in result.findings:
+        assert finding.code[0] in "BN", finding
+        assert finding.message, finding
+        assert isinstance(finding.identical, bool), finding
+        assert isinstance(finding.entry, str), finding
+        assert 0 <= finding.offset <= result.size, finding
+    assert out.stat().st_size - result.image_size in (0, FOOTER_BYTES)
+
+
+def assert_same(theirs: Path, ours: Path, vhd: bool) -> None:
+    """Equal bytes; of a VHD footer the random unique id and the checksum aside (ours is verified)."""
+    size = theirs.stat().st_size
+    assert ours.stat().st_size == size, f"hcsshim writes {size} bytes, we write {ours.stat().st_size}"
+    end = size - FOOTER_BYTES if vhd else size
+    with open(theirs, "rb") as left, open(ours, "rb") as right:
+        position = 0
+        while position < end:
+            count = min(PIECE_BYTES, end - position)
+            a, b = left.read(count), right.read(count)
+            assert a == b, describe_difference(a, b, position)
+            position += count
+        if vhd:
+            a, b = left.read(), right.read()
+            assert a[:64] + a[84:] == b[:64] + b[84:], "the VHD footers differ"
+            checksum = ~(sum(b) - sum(b[64:68])) & 0xFFFFFFFF
+            assert b[64:68] == checksum.to_bytes(4, "big"), "the checksum of the VHD footer is wrong"
+
+
+def describe_difference(theirs: bytes, ours: bytes, position: int) -> str:
+    """The first bytes that differ, by block and offset."""
+    offsets = [i for i, (a, b) in enumerate(zip(theirs, ours, strict=True)) if a != b]
+    lines = [f"{len(offsets)} bytes differ in the MiB at {position}; the first:"]
+    for i in offsets[:12]:
+        block, within = divmod(position + i, 4096)
+        lines.append(f"  block {block} byte {within:#x}: hcsshim {theirs[i]:02x}, ours {ours[i]:02x}")
+    return "\n".join(lines)

@@ -1,0 +1,108 @@
+"""Fixtures of the whole suite.
+
+What a machine may lack (Go, root with loop devices, e2fsprogs, ...) skips its tests, but where CI=true is set
+a missing one is a failure: there nothing may go untested.
+
+Hypothesis profiles: `ci` (default) and `fuzz`, chosen by LAYERDISK_TEST_PROFILE; LAYERDISK_FUZZ_EXAMPLES
+gives the number of examples of the latter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # the builders, whatever pytest's import mode is
+
+from machine import missing  # noqa: E402
+from oracle_client import Oracle, build  # noqa: E402
+
+_PURE = HERE.parent / "python" / "layerdisk" / "_pure" / "convert.py"
+
+_COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+settings.register_profile("ci", max_examples=250, **_COMMON)  # type: ignore[arg-type]
+_FUZZ_EXAMPLES = int(os.environ.get("LAYERDISK_FUZZ_EXAMPLES", "10000"))
+settings.register_profile("fuzz", max_examples=_FUZZ_EXAMPLES, **_COMMON)  # type: ignore[arg-type]
+settings.load_profile(os.environ.get("LAYERDISK_TEST_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: minutes or gigabytes; run with LAYERDISK_TEST_SLOW=1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("LAYERDISK_TEST_SLOW") != "1":
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: set LAYERDISK_TEST_SLOW=1"))
+
+
+@pytest.fixture(scope="session", params=["rust", "pure"])
+def core(request: pytest.FixtureRequest) -> str:
+    """Each core in turn: the value for the argument `core` of the API."""
+    if request.param == "pure" and not _PURE.exists():
+        pytest.skip("there is no pure core yet")
+    return {"rust": "rust", "pure": "python"}[request.param]
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Iterator[Oracle]:
+    """The reference implementations (tests/oracle/go)."""
+    try:
+        program = build()
+    except FileNotFoundError:
+        missing("Go is not installed")
+    running = Oracle(program)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A directory for images, in memory where that is possible; files may be left in it."""
+    memory = Path("/dev/shm")
+    room = memory.is_dir() and shutil.disk_usage(memory).free > 8 << 30
+    with tempfile.TemporaryDirectory(prefix="layerdisk-tests-", dir=memory if room else None) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Gives the path of a program of the machine, or skips (CI: fails)."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        return path or missing(f"{name} is not installed")
+
+    return find
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
+    """Gives a function that mounts an image read-only; unmounted at the next call and at the end."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not Path("/dev/loop-control").exists():
+        missing("mounting needs Linux, root and loop devices")
+    directory = tmp_path / "mount"
+    directory.mkdir()
+    with contextlib.ExitStack() as cleanup:
+
+        def mount(image: Path) -> Path:
+            cleanup.close()  # the image before this one
+            command = ["losetup", "--find", "--show", "--read-only", str(image)]
+            device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+            cleanup.callback(subprocess.run, ["losetup", "--detach", device], check=True)
+            subprocess.run(["mount", "-t", "ext4", "-o", "ro", device, str(directory)], check=True)
+            cleanup.callback(subprocess.run, ["umount", str(directory)], check=True)
+            return directory
+
+        yield mount

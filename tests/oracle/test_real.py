@@ -1,0 +1,73 @@
+"""Real layers, byte for byte against hcsshim: a Debian root file system and a large npm tree.
+
+Their tars are made once by the scripts beside this file and kept under .cache/real.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from comparison import assert_same, attempt, compare
+from machine import complaints, missing
+from model import differences, tree_of
+from oracle_client import CACHE, Oracle
+
+HERE = Path(__file__).parent
+MAKERS = {"debian": ("debian.sh", "mmdebstrap"), "npm": ("npm.sh", "npm")}
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="session", params=MAKERS)
+def real_layer(request: pytest.FixtureRequest, program: Callable[[str], str]) -> Path:
+    """The tar of a real layer, made at the first run."""
+    script, tool = MAKERS[request.param]
+    directory = CACHE / "real"
+    directory.mkdir(parents=True, exist_ok=True)
+    tar = directory / f"{request.param}.tar"
+    with open(directory / f"{request.param}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tar.exists():
+            program(tool)
+            if request.param == "debian" and os.geteuid() != 0:
+                missing("mmdebstrap needs root")
+            subprocess.run([HERE / script, tar], check=True)
+    return tar
+
+
+@pytest.mark.parametrize("inline_data", [False, True])
+def test_real_layer_byte_for_byte(
+    oracle: Oracle, core: str, scratch: Path, real_layer: Path, inline_data: bool
+) -> None:
+    options = {"convert_whiteout": True, "append_vhd_footer": True, "maximum_disk_size": 128 * GIB}
+    compare(oracle, core, real_layer, scratch, inline_data=inline_data, **options)
+
+
+def test_real_layer_mounted(
+    oracle: Oracle,
+    core: str,
+    scratch: Path,
+    real_layer: Path,
+    mounted: Callable[[Path], Path],
+    program: Callable[[str], str],
+) -> None:
+    image = scratch / "real.img"
+    ours = attempt(real_layer, image, core=core)
+    assert ours.error is None
+    assert complaints(program("e2fsck"), image) == []
+    tree = tree_of(oracle.tarlist(real_layer), convert_whiteout=False)
+    found = differences(tree, mounted(image))
+    assert not found, "\n".join(found[:40])
+
+
+def test_core_without_options_writes_the_same_on_a_second_run(
+    core: str, scratch: Path, real_layer: Path
+) -> None:
+    for name in ["first.img", "second.img"]:
+        ours = attempt(real_layer, scratch / name, core=core, append_vhd_footer=True)
+        assert ours.error is None
+    assert_same(scratch / "first.img", scratch / "second.img", vhd=False)
