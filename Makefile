@@ -1,0 +1,50 @@
+# layerdisk: `make help` lists what there is.
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+export CARGO_TERM_COLOR ?= never
+
+.PHONY: help setup system dev build test lint golden fuzz bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+system: ## install what the tests use from Debian (as root)
+	tests/install-system.sh
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+dev: $(BIN)/python ## install the package (release build of the Rust core) and the development tools
+	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/maturin develop --release --quiet
+
+build: $(BIN)/python ## build the wheels (platform and pure Python) and the sdist into dist/
+	$(BIN)/python -m pip install --quiet maturin hatchling build
+	packaging/build.sh $(BIN)/python dist
+
+test: ## run all tests
+	cargo test --workspace --locked --quiet
+	$(BIN)/python -m pytest -n 2
+
+lint: ## check formatting, types and style
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(BIN)/ruff format --check python tests benches
+	$(BIN)/ruff check python tests benches
+	$(BIN)/mypy
+	$(BIN)/stubtest layerdisk._rust --ignore-missing-stub
+
+golden: ## write the golden dumps anew, to be read before they are committed
+	$(BIN)/python -m tests.golden.make
+
+fuzz: ## hunt for failing inputs for a while (FUZZ_EXAMPLES layers per property)
+	LAYERDISK_FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} $(BIN)/python -m pytest -n 2 -m fuzz tests/differential tests/oracle
+
+bench: ## measure against the peer, the pure core and the limit of the hardware
+	$(BIN)/python -m benches.run
+
+clean: ## remove what was built
+	rm -rf target dist $(VENV) .cache
