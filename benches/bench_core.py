@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
-
 from layerdisk.tar2ext4 import convert
+from pytest_benchmark.fixture import BenchmarkFixture
 
 Layer = Callable[[str], io.BytesIO]
 

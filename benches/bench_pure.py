@@ -6,9 +6,8 @@ import io
 from collections.abc import Callable
 
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
-
 from layerdisk._pure.tar import Reader
+from pytest_benchmark.fixture import BenchmarkFixture
 
 Layer = Callable[[str], io.BytesIO]
 

@@ -93,7 +93,9 @@ def machine() -> str:
                 model = text.split(":", 1)[1].strip()
                 break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB of memory, Linux {os.uname().release.split('-')[0]}"
+    kernel = os.uname().release.split("-")[0]
+    cores = len(os.sched_getaffinity(0))
+    return f"{model}, {cores} cores, {memory:.0f} GiB of memory, Linux {kernel}"
 
 
 def _cost(cost: Mapping[str, float]) -> tuple[str, str, str]:

@@ -23,7 +23,13 @@ ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "bench"
 REAL_CACHE = ROOT / ".cache" / "real"  # shared with the oracle tests
 ORACLE_SCRIPTS = ROOT / "tests" / "oracle"
-WHEEL = ("tensorflow-cpu", "2.18.0", "3.11", "manylinux_2_17_x86_64")  # 1 GB in 12000 files, one of them of 0.8 GB
+# 1 GB in 12000 files, one of them of 0.8 GB
+WHEEL = (
+    "tensorflow-cpu",
+    "2.18.0",
+    "3.11",
+    "manylinux_2_17_x86_64",
+)
 
 FORMATS = ("tar", "tar.gz", "tar.zst")
 GZIP_LEVEL = 6  # what builders use
@@ -194,7 +200,9 @@ def _xattrs(path: Path) -> None:
         yield entry(b"bin/", kind=b"5", mode=0o755)
         for number in range(10_000):
             records = {
-                b"SCHILY.xattr.security.capability": bytes.fromhex("0100000200200000000000000000000000000000"),
+                b"SCHILY.xattr.security.capability": bytes.fromhex(
+                    "0100000200200000000000000000000000000000"
+                ),
                 b"SCHILY.xattr.user.checksum": rng.randbytes(16).hex().encode(),
             }
             if number % 3 == 0:  # more than fits into an inode
@@ -258,7 +266,14 @@ def _wheel(path: Path) -> None:
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(tree)
             wheel.unlink()
-        fixed = ["--format=pax", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@1700000000"]
+        fixed = [
+            "--format=pax",
+            "--sort=name",
+            "--owner=0",
+            "--group=0",
+            "--numeric-owner",
+            "--mtime=@1700000000",
+        ]
         fixed.append("--pax-option=delete=atime,delete=ctime")
         _run("tar", *fixed, "-C", scratch, "-cf", path, tree.name)
 
