@@ -20,9 +20,10 @@ $(BIN)/python:
 dev: $(BIN)/python ## install the package (release build of the Rust core) and the development tools
 	$(BIN)/python -m pip install --quiet --group dev
 	$(BIN)/maturin develop --release --quiet
+	$(BIN)/python -m compileall -q python/layerdisk
 
 build: $(BIN)/python ## build the wheels (platform and pure Python) and the sdist into dist/
-	$(BIN)/python -m pip install --quiet maturin hatchling build
+	$(BIN)/python -m pip install --quiet maturin hatchling
 	packaging/build.sh $(BIN)/python dist
 
 test: ## run all tests
@@ -32,8 +33,8 @@ test: ## run all tests
 lint: ## check formatting, types and style
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	$(BIN)/ruff format --check python tests benches
-	$(BIN)/ruff check python tests benches
+	$(BIN)/ruff format --check python tests benches packaging
+	$(BIN)/ruff check python tests benches packaging
 	$(BIN)/mypy
 	$(BIN)/stubtest layerdisk._rust --ignore-missing-stub
 
