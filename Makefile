@@ -39,7 +39,7 @@ lint: ## check formatting, types and style
 	$(BIN)/stubtest layerdisk._rust --ignore-missing-stub
 
 golden: ## write the golden dumps anew, to be read before they are committed
-	$(BIN)/python -m tests.golden.make
+	$(BIN)/python tests/golden/make.py
 
 fuzz: ## hunt for failing inputs for a while (FUZZ_EXAMPLES layers per property)
 	LAYERDISK_FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} $(BIN)/python -m pytest -n 2 -m fuzz tests/differential tests/oracle

@@ -505,6 +505,14 @@ TAR_FORMS = [
         gnu_sparse("sp", 100000, [(i * 1000, pattern(9, i)) for i in range(60)]),
         regular("b"),
     ),
+    *(
+        layer(
+            f"sparse-gnu-{count}-blocks",
+            gnu_sparse("sp", 100_000, [(i, b"x") for i in range(4 + 21 * count)]),
+            findings=None,
+        )
+        for count in (2047, 2048)
+    ),
     layer("sparse-gnu-empty-map", gnu_sparse("sp", 10000, []), regular("b")),
     layer("sparse-gnu-not-gnu", entry("sp", type=b"S")),
     layer("sparse-gnu-prefix-times", gnu_sparse("sp", 600, [(0, b"x")], atime=5, ctime=6)),
@@ -794,6 +802,11 @@ FAULTS = [
     layer("B9-link-over-directory", regular("a", b"1"), directory("b"), hardlink("b", "a"), findings=None),
     layer("B9-file-as-parent", regular("a"), regular("a/b"), findings=None),
     layer("B9-root-as-file", regular("/", b"1"), findings=None),
+    layer("B9-whiteout-then-directory", regular(".wh.f"), directory("f"), findings=None),
+    layer(
+        "B9-whiteout-then-directory-twice", regular(".wh.f"), directory("f"), directory("f"), findings=None
+    ),
+    layer("B9-whiteout-then-parent-twice", regular(".wh.f"), regular("f/x"), directory("f"), findings=None),
     layer("B9-whiteout-of-nothing", regular(".wh."), findings=None),
     layer("B9-whiteout-dot", directory("a"), regular("a/.wh.."), findings=None),
     layer("B9-whiteout-dotdot", directory("a"), regular("a/.wh..."), findings=None),
@@ -821,6 +834,7 @@ FAULTS = [
         findings=None,
     ),
     layer("B11-dangling-symlink", symlink("l", "nowhere/d"), regular("l/x"), findings=None),
+    layer("B11-long-symlink-again", symlink("l", "t" * 80), symlink("l", "d"), regular("l/x"), findings=None),
     layer("B11-symlink-loop", symlink("a", "b"), symlink("b", "a"), regular("a/x"), findings=None),
     layer(
         "B11-whiteout-through-symlink", directory("d"), symlink("l", "d"), regular("l/.wh.x"), findings=None
@@ -850,6 +864,7 @@ FAULTS = [
         regular("f", xattrs={b"user." + b"n" * 300: pattern(100), "user.b": pattern(90)}),
         refusal="B14",
     ),
+    layer("N6-xattr-name-300", regular("f", xattrs={b"x" * 300: b"1"}), findings="N6"),
     layer("B15-xattr-too-large", regular("f", xattrs={"user.a": pattern(4048)}), findings=None),
     layer(
         "B15-xattrs-too-many",
@@ -868,6 +883,13 @@ FAULTS = [
         regular(".wh..wh.aufs"),
         directory(".wh..wh.orph/"),
         regular("f"),
+        findings="B18",
+    ),
+    layer(
+        "B18-aufs-beside-opaque-directory",
+        regular(".wh..wh.aufs"),
+        directory("d"),
+        directory("d/.wh..wh..opq/"),
         findings="B18",
     ),
     layer("B19-inline-again", regular("f", pattern(100)), regular("f", pattern(90)), findings=None),

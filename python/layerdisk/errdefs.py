@@ -196,7 +196,7 @@ class ConversionError(LayerdiskError):
         entry: name of the tar entry, raw bytes or the same decoded as UTF-8 with surrogateescape; None for
             a fault in a header whose name is not known yet.
         offset: byte offset in the plain tar, of the entry's first header block or of the faulty header.
-        code: the letter and number of the rule in docs/format.md, where refusing was a choice.
+        code: of docs/format.md, where the refusal is one that is listed there.
     """
 
     def __init__(

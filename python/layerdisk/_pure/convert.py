@@ -120,5 +120,6 @@ def _content_name(summary: Summary, options: Options) -> str:
     return (
         f"hcsshim sha256:{summary.digest} whiteout={options.convert_whiteout:d}"
         f" backslash={options.convert_backslash:d} inline={options.inline_data:d}"
-        f" reproduce={options.rules.reproduce:d} size={summary.image_size}"
+        f" reproduce={options.rules.reproduce:d}"
+        f" maximum={maximum_disk_size(options.maximum_disk_size)}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errdefs import ConversionError, InvalidEntry, NotReproducible, quote
+from ..errdefs import InvalidEntry, NotReproducible, quote
 from . import whiteout
 from .ext4 import acl, inode, timestamp, xattr
 from .ext4.close import Image, close
@@ -67,7 +67,7 @@ class Mapper:
     def close(self) -> Image:
         """End the image."""
         if self._has_aufs:
-            self._writer.remove_starting(whiteout.AUFS_PREFIX)
+            self._writer.remove_named(whiteout.is_aufs_file)
         return close(self._writer)
 
     def add(self, entry: Entry, reader: Reader) -> None:
@@ -81,6 +81,8 @@ class Mapper:
                 writer.write_zeros(data)
             else:
                 writer.write(data)
+        if writer.open_number:
+            writer.finish_file()
 
     def _add_plain_file(self, entry: Entry) -> bool:
         """Take the short way with what most entries are; False if this is another one."""
@@ -186,9 +188,9 @@ class Mapper:
             return False
         try:
             parent = self._writer.make_parents(parts)
-        except ConversionError as error:
+        except InvalidEntry as error:
             if kind is whiteout.Kind.OPAQUE and not self._reproduce:
-                raise type(error)(error.message, code="B10") from None
+                raise InvalidEntry(error.message, code="B10") from None  # hcsshim takes one in a file
             raise
         if kind is whiteout.Kind.OPAQUE:
             if self._reproduce:
@@ -254,12 +256,12 @@ class Mapper:
         xattrs: Xattrs = {}
         for name, value in entry.xattrs:
             index, _ = xattr.split_name(name, False)
-            xattr.check_name(name)
             if index == 0:
                 self._note(
                     "N6", False, f"xattr {quote(name)} has a prefix that Linux does not know: left out"
                 )
                 continue
+            xattr.check_name(name)
             if name == xattr.SYSTEM_DATA:
                 self._note("B19", False, "hcsshim stores an xattr system.data, which is ext4's own")
                 continue

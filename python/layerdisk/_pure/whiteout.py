@@ -12,7 +12,7 @@ from .path import components, split_file
 PREFIX = b".wh."
 OPAQUE = b".wh..wh..opq"
 # Bookkeeping of AUFS: `.wh..wh.plnk`, `.wh..wh.aufs`, `.wh..wh.orph`.
-AUFS_PREFIX = b".wh..wh."
+_AUFS_PREFIX = b".wh..wh."
 
 
 class Kind(enum.Enum):
@@ -35,4 +35,9 @@ def kind(name: bytes) -> tuple[Kind, bytes, bytes]:
 
 def is_aufs(name: bytes) -> bool:
     """Tell whether the entry is, or is below, a file in which AUFS keeps its books."""
-    return any(part.startswith(AUFS_PREFIX) and part != OPAQUE for part in components(name))
+    return any(map(is_aufs_file, components(name)))
+
+
+def is_aufs_file(name: bytes) -> bool:
+    """Tell whether that is the name of such a file."""
+    return name.startswith(_AUFS_PREFIX) and name != OPAQUE

@@ -129,6 +129,7 @@ fn filled(names: &[Vec<u8>]) -> Writer<Nowhere> {
         let attributes = Attributes { mode: inode::TYPE_REGULAR | 0o644, size: 100, ..Attributes::default() };
         writer.create(parent, name, attributes).expect("the name is free");
         writer.write(&[b'x'; 100]).expect("there is room");
+        writer.finish_file().expect("there is room");
     }
     writer
 }

@@ -129,11 +129,11 @@ fn content_name(summary: &Summary, options: &Options) -> String {
         return format!("raw sha256:{digest}");
     }
     format!(
-        "hcsshim sha256:{digest} whiteout={} backslash={} inline={} reproduce={} size={}",
+        "hcsshim sha256:{digest} whiteout={} backslash={} inline={} reproduce={} maximum={}",
         u8::from(options.convert_whiteout),
         u8::from(options.convert_backslash),
         u8::from(options.inline_data),
         u8::from(options.rules.reproduce),
-        summary.image_size,
+        maximum_disk_size(options.maximum_disk_size),
     )
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::acl;
 use crate::ext4::close::Image;
 use crate::ext4::inode;
@@ -48,7 +48,7 @@ impl<S: Sink> Mapper<S> {
 
     pub fn close(mut self) -> Result<Image<S>> {
         if self.has_aufs {
-            self.writer.remove_starting(whiteout::AUFS_PREFIX)?;
+            self.writer.remove_named(whiteout::is_aufs_file)?;
         }
         self.writer.close()
     }
@@ -78,7 +78,7 @@ impl<S: Sink> Mapper<S> {
                 Data::Zeros(length) => self.writer.write_zeros(length)?,
             }
         }
-        Ok(())
+        self.writer.finish_file()
     }
 
     /// The type bits of an entry, 0 where its type flag gives none; `None` for one that is to be left out.
@@ -133,7 +133,7 @@ impl<S: Sink> Mapper<S> {
                     self.writer.make_parents(parts)?;
                     self.writer.make_opaque_path(&components(split_file(name).0))?;
                 } else {
-                    let directory = self.writer.make_parents(parts).map_err(|error| error.code("B10"))?;
+                    let directory = self.writer.make_parents(parts).map_err(opaque_refusal)?;
                     self.writer.make_opaque(directory)?;
                 }
             }
@@ -178,6 +178,7 @@ impl<S: Sink> Mapper<S> {
                 0
             },
             xattrs: self.xattrs(entry)?,
+            opaque: false,
         })
     }
 
@@ -209,7 +210,6 @@ impl<S: Sink> Mapper<S> {
         let mut xattrs = Xattrs::new();
         for (name, value) in given {
             let (index, _) = xattr::split_name(&name, false);
-            xattr::check_name(&name)?;
             if index == 0 {
                 self.note(
                     "N6",
@@ -221,6 +221,7 @@ impl<S: Sink> Mapper<S> {
                 );
                 continue;
             }
+            xattr::check_name(&name)?;
             if name == xattr::SYSTEM_DATA {
                 self.note("B19", false, "hcsshim stores an xattr system.data, which is ext4's own");
                 continue;
@@ -258,6 +259,11 @@ impl<S: Sink> Mapper<S> {
             self.notes.push(Note { code, message: message.into(), identical });
         }
     }
+}
+
+/// B10: hcsshim takes an opaque marker in a file.
+fn opaque_refusal(error: Error) -> Error {
+    if matches!(error.kind, ErrorKind::InvalidEntry) { error.code("B10") } else { error }
 }
 
 fn check_range(field: &str, value: i64, max: i64, code: &'static str) -> Result<()> {

@@ -32,7 +32,7 @@ pub struct Error {
     pub message: String,
     pub entry: Option<Vec<u8>>,
     pub offset: Option<u64>,
-    /// Fault code of docs/format.md where refusing is our decision and hcsshim would go on.
+    /// Fault code of docs/format.md, where the refusal is one that is listed there.
     pub code: Option<&'static str>,
 }
 

@@ -6,7 +6,7 @@ use crate::path::{components, split_file};
 const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Bookkeeping of AUFS: `.wh..wh.plnk`, `.wh..wh.aufs`, `.wh..wh.orph`.
-pub const AUFS_PREFIX: &[u8] = b".wh..wh.";
+const AUFS_PREFIX: &[u8] = b".wh..wh.";
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
@@ -30,7 +30,12 @@ pub fn kind(name: &[u8]) -> Kind<'_> {
 
 /// Whether the entry is, or is below, a file in which AUFS keeps its books.
 pub fn is_aufs(name: &[u8]) -> bool {
-    components(name).iter().any(|part| part.starts_with(AUFS_PREFIX) && *part != OPAQUE)
+    components(name).iter().any(|part| is_aufs_file(part))
+}
+
+/// Whether that is the name of such a file.
+pub fn is_aufs_file(name: &[u8]) -> bool {
+    name.starts_with(AUFS_PREFIX) && name != OPAQUE
 }
 
 #[cfg(test)]

@@ -67,7 +67,6 @@ class _Plan(NamedTuple):
 
 def close(writer: Writer) -> Image:
     """Write all that is left to write."""
-    writer.finish_file()
     _write_directories(writer)
     plan = _write_inode_tables(writer)
     descriptors, counts = _write_bitmaps(writer, plan)

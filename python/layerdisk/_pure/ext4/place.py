@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...errdefs import DiskSizeExceeded, InvalidEntry, quote
 from ..path import components
 from ..units import LOST_AND_FOUND, ROOT, InodeNumber
@@ -34,7 +36,6 @@ class PlacingWriter(Writer):
 
         In hcsshim's own way that may be a file: what is put into it is then refused.
         """
-        self.finish_file()
         made_before = self.tree.highest()
         parent = self._walk(parts[:-1], make=True)
         if parent is None:
@@ -82,8 +83,6 @@ class PlacingWriter(Writer):
         That is a regular file with no xattrs and no times but mtime, whose data is not inline, in a directory
         with these names, of which the file's is not one.
         """
-        if self.open_number:
-            self.finish_file()
         number = self.tree.add(mode, USED, 1, uid, gid, 0, 0, mtime, size)
         if size:
             self.open(number, self.output.block())
@@ -160,8 +159,7 @@ class PlacingWriter(Writer):
             )
         if self._copies_wrongly(directory):
             self.note("N3", False, "hcsshim changes the directory's times when it marks it as opaque")
-        attributes.xattrs[xattr.OPAQUE] = b"y"
-        self.tree.flags[directory] |= MARKED_OPAQUE
+        attributes.opaque = True
         self.set_attributes(directory, attributes, reused=True)
 
     def make_opaque_path(self, parts: list[bytes]) -> None:
@@ -186,10 +184,9 @@ class PlacingWriter(Writer):
             raise InvalidEntry("an opaque marker in a file or long symlink")
         self.create(self._parent_of(parts), parts[-1] if parts else b"", attributes)
 
-    def remove_starting(self, prefix: bytes) -> None:
-        """Take away all that has, or is below, a name that starts so."""
-        self.finish_file()
-        for parent, name in self.tree.names_starting(prefix):
+    def remove_named(self, is_meant: Callable[[bytes], bool]) -> None:
+        """Take away all that has, or is below, a name of which this is true."""
+        for parent, name in self.tree.names_that(is_meant):
             number = self.tree.child(parent, name)
             if number is not None:
                 self._remove(parent, name, number)
@@ -276,12 +273,8 @@ class PlacingWriter(Writer):
         if self._copies_wrongly(above):
             self.note("N3", False, "hcsshim changes the times that it copies to a parent directory")
         attributes = self._attributes_of(above)
-        if opaque:
-            attributes.xattrs[xattr.OPAQUE] = b"y"
-        number = self.create(above, name, attributes)
-        if opaque:
-            self.tree.flags[number] |= MARKED_OPAQUE
-        return number
+        attributes.opaque = opaque
+        return self.create(above, name, attributes)
 
     def _make_room(
         self, parent: InodeNumber, name: bytes, existing: InodeNumber | None, attributes: Attributes
@@ -306,9 +299,8 @@ class PlacingWriter(Writer):
         self.note(
             "B9", False, "hcsshim refuses to replace a directory with a file or a file with a directory"
         )
-        if not was_dir and tree.flags[existing] & WHITEOUT:
-            # The lower layers' directory of this name is gone; this one must not show through to it.
-            attributes.xattrs[xattr.OPAQUE] = b"y"
+        # The lower layers' directory of this name is gone; this one must not show through to it.
+        attributes.opaque |= not was_dir and bool(tree.flags[existing] & WHITEOUT)
         self._remove(parent, name, existing)
         self._check_links(parent, attributes)
         return None
@@ -364,6 +356,7 @@ class PlacingWriter(Writer):
             blocks = run.blocks + run.leaves(self.rules)
             tree.blocks[number] -= blocks
             tree.flags[number] &= ~EXTENTS
+            tree.long_targets.pop(number, None)
             self.freed.append((run.start, blocks))
 
     def _attributes_of(self, number: InodeNumber) -> Attributes:

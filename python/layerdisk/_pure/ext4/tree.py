@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..units import LOST_AND_FOUND, ROOT, InodeNumber
 from . import inode, xattr
@@ -152,14 +152,9 @@ class Tree:
         """Take all entries out of a directory; give what they pointed to."""
         return list(self.names.pop(parent, {}).values())
 
-    def names_starting(self, prefix: bytes) -> list[tuple[InodeNumber, bytes]]:
-        """Give directory and name of each entry whose name starts so."""
-        return [
-            (parent, name)
-            for parent, names in self.names.items()
-            for name in names
-            if name.startswith(prefix)
-        ]
+    def names_that(self, is_meant: Callable[[bytes], bool]) -> list[tuple[InodeNumber, bytes]]:
+        """Give directory and name of each entry of whose name this is true."""
+        return [(parent, name) for parent, names in self.names.items() for name in names if is_meant(name)]
 
     def numbers(self) -> Iterator[InodeNumber]:
         """Give the numbers in use."""

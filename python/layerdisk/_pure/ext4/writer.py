@@ -52,6 +52,7 @@ class Attributes:
         size: of a regular file, in bytes.
         target: of a symlink.
         device: of a device, encoded.
+        opaque: of a directory in which nothing of the lower layers shows, whatever later entries say of it.
     """
 
     mode: int
@@ -64,6 +65,7 @@ class Attributes:
     target: bytes = b""
     device: int = 0
     xattrs: Xattrs = field(default_factory=dict)
+    opaque: bool = False
 
     @property
     def kind(self) -> int:
@@ -185,7 +187,7 @@ class Writer:
 
         A used node keeps its number, links, xattr block and block count.
         """
-        xattrs = self._effective_xattrs(number, attributes) if reused else attributes.xattrs
+        xattrs = self._effective_xattrs(number, attributes, reused)
         kind = attributes.kind
         is_regular = attributes.is_regular
         size = len(attributes.target) if kind == inode.TYPE_SYMLINK else attributes.size if is_regular else 0
@@ -207,7 +209,8 @@ class Writer:
         tree.mtime[number] = attributes.mtime
         tree.size[number] = size
         tree.data[number] = attributes.device
-        tree.flags[number] = USED | tree.flags[number] & MARKED_OPAQUE | (INLINE if inline else 0)
+        flags = USED | tree.flags[number] & MARKED_OPAQUE
+        tree.flags[number] = flags | (INLINE if inline else 0) | (MARKED_OPAQUE if attributes.opaque else 0)
         if xattrs or inline or reused:
             self._place_xattrs(number, xattrs, max(size - INLINE_HEAD_LEN, 0) if inline else None)
 
@@ -219,12 +222,16 @@ class Writer:
         elif size > 0:
             self.open(number, self.output.block())
 
-    def _effective_xattrs(self, number: InodeNumber, attributes: Attributes) -> Xattrs:
+    def _effective_xattrs(self, number: InodeNumber, attributes: Attributes, reused: bool) -> Xattrs:
         """Give the attributes with those of a used node that live on in it."""
+        given = attributes.xattrs
+        if attributes.opaque:
+            given = given | {xattr.OPAQUE: b"y"}
+        if not reused:
+            return given
         old = self.tree.inline_xattrs_as_hcsshim(number)
         if old is None:
             raise crash()
-        given = attributes.xattrs
         if self.rules.reproduce:
             return old | given
         # B8: only the last entry's attributes count; an opaque marker is no entry.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Fragments = list[tuple[int, int]]
 
 # Blocks of an old GNU map behind the header, and bytes of a map in the data. Source: Go, archive/tar.
-_MAX_EXTENSIONS = 2048
+_MAX_EXTENSIONS = 2047
 _MAX_MAP_LEN = 1 << 20
 _MAX_FRAGMENTS = 1 << 62
 _BLOCK_LEN = 512

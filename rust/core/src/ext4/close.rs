@@ -49,7 +49,6 @@ struct Plan {
 
 impl<S: Sink> Writer<S> {
     pub fn close(mut self) -> Result<Image<S>> {
-        self.finish_file()?;
         self.write_directories()?;
         let plan = self.write_inode_tables()?;
         let (descriptors, counts) = self.write_bitmaps(&plan)?;

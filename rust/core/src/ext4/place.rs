@@ -23,7 +23,6 @@ impl<S: Sink> Writer<S> {
     /// Makes the directories above an entry that are not there yet; returns the last of them.
     /// In hcsshim's own way that may be a file: what is put into it is then refused.
     pub fn make_parents(&mut self, parts: &[&[u8]]) -> Result<InodeNumber> {
-        self.finish_file()?;
         let above = parts.split_last().map_or(parts, |(_, above)| above);
         let made_before = self.tree.len();
         let parent = self.walk(above, true)?.ok_or_else(|| missing(parts))?;
@@ -167,8 +166,7 @@ impl<S: Sink> Writer<S> {
         if self.copies_wrongly(directory) {
             self.note("N3", false, "hcsshim changes the directory's times when it marks it as opaque");
         }
-        attributes.xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
-        self.tree.node_mut(directory).flags |= flag::OPAQUE;
+        attributes.opaque = true;
         self.set_attributes(directory, &attributes, true)
     }
 
@@ -194,10 +192,9 @@ impl<S: Sink> Writer<S> {
         self.create(parent, name, attributes).map(|_| ())
     }
 
-    /// Takes away all that has, or is below, a name that starts so.
-    pub fn remove_starting(&mut self, prefix: &[u8]) -> Result<()> {
-        self.finish_file()?;
-        for (parent, name) in self.tree.names_starting(prefix) {
+    /// Takes away all that has, or is below, a name of which this is true.
+    pub fn remove_named(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> Result<()> {
+        for (parent, name) in self.tree.names_that(is_meant) {
             if let Some(number) = self.tree.child(parent, &name) {
                 self.remove(parent, &name, number)?;
             }
@@ -299,15 +296,7 @@ impl<S: Sink> Writer<S> {
         if self.copies_wrongly(above) {
             self.note("N3", false, "hcsshim changes the times that it copies to a parent directory");
         }
-        let mut attributes = self.attributes_of(above);
-        if opaque {
-            attributes.xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
-        }
-        let number = self.create(above, name, attributes)?;
-        if opaque {
-            self.tree.node_mut(number).flags |= flag::OPAQUE;
-        }
-        Ok(number)
+        self.create(above, name, Attributes { opaque, ..self.attributes_of(above) })
     }
 
     /// Decides what becomes of the node that has the name: reused (returned), left behind, or taken away.
@@ -337,10 +326,8 @@ impl<S: Sink> Writer<S> {
                     false,
                     "hcsshim refuses to replace a directory with a file or a file with a directory",
                 );
-                if !was_dir && self.tree.node(old).has(flag::WHITEOUT) {
-                    // The lower layers' directory of this name is gone; this one must not show through to it.
-                    attributes.xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
-                }
+                // The lower layers' directory of this name is gone; this one must not show through to it.
+                attributes.opaque |= !was_dir && self.tree.node(old).has(flag::WHITEOUT);
                 self.remove(parent, name, old)?;
                 self.check_links(parent, attributes).map(|()| None)
             }
@@ -415,6 +402,7 @@ impl<S: Sink> Writer<S> {
             let blocks = run.blocks + run.leaves(&rules);
             node.blocks -= blocks;
             node.flags &= !flag::EXTENTS;
+            self.tree.long_targets.remove(&number);
             self.freed.push((run.start, blocks));
         }
     }

@@ -234,11 +234,11 @@ impl Tree {
         children
     }
 
-    /// Directory and name of each entry whose name starts so.
-    pub fn names_starting(&self, prefix: &[u8]) -> Vec<(InodeNumber, Vec<u8>)> {
+    /// Directory and name of each entry of whose name this is true.
+    pub fn names_that(&self, is_meant: impl Fn(&[u8]) -> bool) -> Vec<(InodeNumber, Vec<u8>)> {
         self.live_names()
             .map(|(_, name)| (name.parent, bytes_of(&self.name_bytes, name)))
-            .filter(|(_, bytes)| bytes.starts_with(prefix))
+            .filter(|(_, bytes)| is_meant(bytes))
             .map(|(parent, bytes)| (parent, bytes.to_vec()))
             .collect()
     }

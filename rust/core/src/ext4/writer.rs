@@ -49,6 +49,8 @@ pub struct Attributes {
     /// Of a device, encoded.
     pub device: u32,
     pub xattrs: Xattrs,
+    /// A directory in which nothing of the lower layers shows, whatever later entries say of it.
+    pub opaque: bool,
 }
 
 impl Attributes {
@@ -138,7 +140,7 @@ impl<S: Sink> Writer<S> {
     }
 
     /// Ends the data of the file that was created last.
-    pub(super) fn finish_file(&mut self) -> Result<()> {
+    pub fn finish_file(&mut self) -> Result<()> {
         match self.open.take() {
             Some(Open::Blocks(number, start)) => self.finish_run(number, start),
             Some(Open::Inline(number, data)) => {
@@ -206,7 +208,10 @@ impl<S: Sink> Writer<S> {
         node.mtime = attributes.mtime;
         node.size = size;
         node.data = attributes.device;
-        node.flags = flag::USED | node.flags & flag::OPAQUE | if inline { flag::INLINE } else { 0 };
+        node.flags = flag::USED
+            | node.flags & flag::OPAQUE
+            | if inline { flag::INLINE } else { 0 }
+            | if attributes.opaque { flag::OPAQUE } else { 0 };
         self.place_xattrs(number, &xattrs, data_len)?;
 
         if attributes.kind() == inode::TYPE_SYMLINK {
@@ -227,6 +232,9 @@ impl<S: Sink> Writer<S> {
         reused: bool,
     ) -> Result<Xattrs> {
         let mut xattrs = attributes.xattrs.clone();
+        if attributes.opaque {
+            xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
+        }
         if !reused {
             return Ok(xattrs);
         }
@@ -239,10 +247,10 @@ impl<S: Sink> Writer<S> {
         }
         // B8: only the last entry's attributes count; an opaque marker is no entry.
         if self.tree.node(number).has(flag::OPAQUE) {
-            xattrs.entry(xattr::OPAQUE.to_vec()).or_insert_with(|| b"y".to_vec());
-            if !old.contains_key(xattr::OPAQUE) && !attributes.xattrs.contains_key(xattr::OPAQUE) {
+            if !old.contains_key(xattr::OPAQUE) && !xattrs.contains_key(xattr::OPAQUE) {
                 self.note("B8", false, "hcsshim loses the opaque marker that came before this entry");
             }
+            xattrs.entry(xattr::OPAQUE.to_vec()).or_insert_with(|| b"y".to_vec());
         }
         let lost: Vec<_> = old.keys().filter(|name| !xattrs.contains_key(*name)).collect();
         if lost.iter().any(|name| *name != xattr::SYSTEM_DATA) {

@@ -6,7 +6,7 @@ use super::pax::decimal;
 use crate::error::{Error, Result, quote};
 
 /// Blocks of an old GNU map behind the header, and bytes of a map in the data. Source: Go, archive/tar.
-const MAX_EXTENSIONS: usize = 2048;
+const MAX_EXTENSIONS: usize = 2047;
 const MAX_MAP_LEN: usize = 1 << 20;
 const MAX_FRAGMENTS: i64 = 1 << 62;
 
