@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
-import secrets
 import stat
 import sys
 from io import FileIO
@@ -49,8 +47,7 @@ class OutputFile:
     def __init__(self, target: str | os.PathLike[str]) -> None:
         self.path = os.path.realpath(target)
         self._directory, name = os.path.split(self.path)
-        encoded = os.fsencode(name)
-        self._stem = name if len(encoded) <= _LONGEST_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
+        self._stem = name if len(os.fsencode(name)) <= _LONGEST_NAME_BYTES else _short(name)
         self.temporary_path = None
 
     def __enter__(self) -> OutputFile:
@@ -91,7 +88,7 @@ class OutputFile:
 
     def _create(self) -> bool:
         """Create and lock the temporary file; False if another process removed it between the two."""
-        path = os.path.join(self._directory, f".{self._stem}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+        path = os.path.join(self._directory, f".{self._stem}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(path, flags, 0o666)
         self.temporary_path = path
@@ -118,6 +115,12 @@ class OutputFile:
     def _unlink(path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def _short(name: str) -> str:
+    import hashlib  # here, since it is seldom needed and takes a while to load
+
+    return hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 def fsync_directory(path: str) -> None:

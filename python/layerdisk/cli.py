@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from .diff import decompress
+    from ._decompress import decompress
     from .tar2ext4 import convert
 
     keywords = _given(options, _CONVERT_OPTIONS)
@@ -78,18 +78,16 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
     from .inspection import inspect_image
 
     inspection = inspect_image(options.image)
     if options.json:
         _print_json(inspection)
         return
-    for title, part in asdict(inspection).items():
+    for title, part in _as_json(inspection).items():
         print(f"{title}:" if part else f"{title}: none")
         for name, value in (part or {}).items():
-            print(f"  {name:<24} {_plain(value)}")
+            print(f"  {name:<24} {value}")
 
 
 def _apply(options: argparse.Namespace) -> None:
@@ -300,21 +298,23 @@ def _progress() -> Iterator[Callable[[int], None] | None]:
 def _print_json(value: object) -> None:
     import json
 
-    print(json.dumps(value, indent=2, default=_to_json))
+    print(json.dumps(_as_json(value), indent=2))
 
 
-def _to_json(value: Any) -> Any:
-    from dataclasses import asdict, is_dataclass
-
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else _plain(value)
-
-
-def _plain(value: object) -> object:
-    """Show what JSON has no type for: text of bytes where it is text, else hex; UUIDs."""
-    if not isinstance(value, bytes):
-        return value if value is None or isinstance(value, (int, str)) else str(value)
-    text = value.rstrip(b"\0")
-    return text.decode() if text and text.isascii() and text.decode().isprintable() else value.hex()
+def _as_json(value: Any) -> Any:
+    """Give results as what JSON has: their fields by name, bytes as text where they are text, else in hex."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    elif hasattr(type(value), "__dataclass_fields__"):
+        value = {name: getattr(value, name) for name in type(value).__dataclass_fields__}
+    if isinstance(value, dict):
+        return {name: _as_json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item) for item in value]
+    if isinstance(value, bytes):
+        text = value.rstrip(b"\0")
+        return text.decode() if text and text.isascii() and text.decode().isprintable() else value.hex()
+    return value if value is None or isinstance(value, (int, str)) else str(value)
 
 
 def _shown(name: str) -> str:

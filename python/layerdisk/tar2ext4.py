@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 from ._core import VHD_APPEND, VHD_NONE, VHD_ONLY, choose
 from ._output import OutputFile
 from .errdefs import InvalidArgument
+
+if TYPE_CHECKING:
+    import uuid
 
 DEFAULT_MAXIMUM_DISK_SIZE = 16 * 1024**3
 _SUPERBLOCK_END = 2048
@@ -28,8 +28,7 @@ class Readable(Protocol):
         """Give up to `size` bytes, none at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A place where hcsshim is known to write wrong data, or to refuse a valid layer.
 
     Attributes:
@@ -47,8 +46,7 @@ class Finding:
     identical: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ConvertResult:
+class ConvertResult(NamedTuple):
     """What came of a conversion. Without findings the image is byte-identical to hcsshim's.
 
     Attributes:
@@ -223,8 +221,7 @@ def ext4_file_system_size(image: str | os.PathLike[str] | BinaryIO) -> tuple[int
     return block_size * superblock.s_blocks_count_lo, block_size
 
 
-@dataclass(frozen=True, slots=True)
-class Ext4SuperBlock:
+class Ext4SuperBlock(NamedTuple):
     """The fields of an ext4 superblock that say something, under the kernel's names."""
 
     s_inodes_count: int
@@ -271,11 +268,12 @@ def _finding(code: str, entry: bytes, offset: int, message: str, identical: bool
 
 
 def _unique_id_bytes(value: uuid.UUID | bytes | None) -> bytes | None:
-    if isinstance(value, uuid.UUID):
-        return value.bytes
-    if value is not None and len(value) != 16:
-        raise InvalidArgument(f"vhd_unique_id has {len(value)} bytes, not 16")
-    return value
+    if value is None:
+        return None
+    unique_id = value if isinstance(value, bytes) else value.bytes
+    if len(unique_id) != 16:
+        raise InvalidArgument(f"vhd_unique_id has {len(unique_id)} bytes, not 16")
+    return unique_id
 
 
 def _clamped(size: int) -> int:
@@ -307,6 +305,8 @@ def _file(image: str | os.PathLike[str] | BinaryIO, mode: str) -> Iterator[Binar
 
 
 def _sha256(file: BinaryIO) -> str:
+    import hashlib  # here, since a conversion does without it
+
     file.seek(0)
     digest = hashlib.sha256()
     while piece := file.read(_COPY_LEN):
