@@ -44,9 +44,11 @@ pub struct Summary {
 pub fn convert<S: Source>(source: &mut S, sink: impl Sink, options: &Options) -> Result<Summary> {
     let canceled = AtomicBool::new(false);
     let sink = Cancelable { sink, canceled: &canceled };
-    let ((mut written, mut sink), digest) = pipeline::run(source, &canceled, |chunks| match options.vhd {
-        Vhd::Only => copy(chunks, sink),
-        _ => write_ext4(chunks, sink, options),
+    let ((mut written, mut sink), digest) = pipeline::run(source, &canceled, |chunks| {
+        pipeline::write_behind(sink, |sink| match options.vhd {
+            Vhd::Only => copy(chunks, sink),
+            _ => write_ext4(chunks, sink, options),
+        })
     })?;
     written.digest = digest;
     let mut length = written.image_size;
@@ -59,7 +61,7 @@ pub fn convert<S: Source>(source: &mut S, sink: impl Sink, options: &Options) ->
     Ok(written)
 }
 
-fn write_ext4<K: Sink>(input: &mut impl Input, sink: K, options: &Options) -> Result<(Summary, K)> {
+fn write_ext4(input: &mut impl Input, sink: impl Sink, options: &Options) -> Result<Summary> {
     let writer =
         Writer::new(sink, options.rules, maximum_disk_size(options.maximum_disk_size), options.inline_data);
     let mut reader = Reader::new(input, tar::Rules { strict_end: !options.rules.reproduce });
@@ -75,33 +77,32 @@ fn write_ext4<K: Sink>(input: &mut impl Input, sink: K, options: &Options) -> Re
     }
     let image = mapper.close()?;
     report(&mut findings, image.notes, b"", end);
-    let summary = Summary {
+    Ok(Summary {
         digest: Digest { sha256: [0; 32], size: 0 }, // known when the last byte is read
         image_size: image.size,
         blocks: image.blocks,
         inodes: image.inodes,
         directories: image.directories,
         findings,
-    };
-    Ok((summary, image.sink))
+    })
 }
 
 /// The input as it is.
-fn copy<K: Sink>(input: &mut impl Input, sink: K) -> Result<(Summary, K)> {
+fn copy(input: &mut impl Input, sink: impl Sink) -> Result<Summary> {
     let mut output = Output::new(sink, BlockNumber(0), u64::MAX);
     while input.next_chunk()? {
         output.write(input.chunk())?;
     }
     let image_size = output.position();
-    let summary = Summary {
+    output.finish()?;
+    Ok(Summary {
         digest: Digest { sha256: [0; 32], size: 0 },
         image_size,
         blocks: 0,
         inodes: 0,
         directories: 0,
         findings: Vec::new(),
-    };
-    Ok((summary, output.finish()?))
+    })
 }
 
 fn report(findings: &mut Vec<Finding>, notes: Vec<Note>, entry: &[u8], offset: u64) {

@@ -46,7 +46,7 @@ impl<S: Sink> Mapper<S> {
         notes
     }
 
-    pub fn close(mut self) -> Result<Image<S>> {
+    pub fn close(mut self) -> Result<Image> {
         if self.has_aufs {
             self.writer.remove_named(whiteout::is_aufs_file)?;
         }

@@ -1,16 +1,18 @@
-//! Source, digest and consumer, a thread each, over a few chunks that go round:
+//! Source, digest, consumer and writer, a thread each, over a few chunks and buffers that go round:
 //!
 //! ```text
 //!             +--> digest ---+
 //!  source ----+              +----> back to the source when both are done with it
 //!             +--> consumer -+
+//!                      |
+//!                      +----> writer ----> back to the consumer when it is written
 //! ```
 //!
 //! The source runs on the caller's thread, since only there signals arrive and a Python reader may be called.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -200,6 +202,56 @@ fn digest<C: AsRef<[u8]>>(chunks: &mut Chunks<C>) -> Result<Digest> {
 
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Buffers on their way to the sink at most.
+const BUFFERS: usize = 2;
+
+/// A sink whose buffers are written by a thread of its own, one after the other.
+pub struct Behind<'s, K> {
+    sink: &'s Mutex<K>,
+    outbox: SyncSender<(u64, Vec<u8>)>,
+    spares: Receiver<Vec<u8>>,
+}
+
+/// Does some work with a sink that takes buffers without waiting for them to be written.
+pub fn write_behind<K: Sink, T>(sink: K, work: impl FnOnce(Behind<'_, K>) -> Result<T>) -> Result<(T, K)> {
+    let sink = Mutex::new(sink);
+    let done = thread::scope(|scope| {
+        let (outbox, inbox) = mpsc::sync_channel(BUFFERS);
+        let (back, spares) = mpsc::channel();
+        let writer = scope.spawn(|| -> Result<()> {
+            let back = back;
+            for (offset, buffer) in inbox {
+                let _ = back.send(lock(&sink).write_buffer(offset, buffer)?); // nobody may want it any more
+            }
+            Ok(())
+        });
+        let done = work(Behind { sink: &sink, outbox, spares });
+        // Its own error says more than that it stopped.
+        join(writer).and(done)
+    })?;
+    Ok((done, sink.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+impl<K: Sink> Sink for Behind<'_, K> {
+    /// At once, and so perhaps before buffers that came earlier.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        lock(self.sink).write_at(offset, bytes)
+    }
+
+    fn write_buffer(&mut self, offset: u64, blocks: Vec<u8>) -> Result<Vec<u8>> {
+        self.outbox.send((offset, blocks)).map_err(|_| Error::canceled())?;
+        Ok(self.spares.try_recv().unwrap_or_default())
+    }
+
+    fn finish(&mut self, length: u64, sync: bool) -> Result<()> {
+        lock(self.sink).finish(length, sync)
+    }
+}
+
+fn lock<K>(sink: &Mutex<K>) -> MutexGuard<'_, K> {
+    sink.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A sink that fails as soon as the conversion is canceled, so that a long write does not hold it up.

@@ -6,7 +6,7 @@ use layerdisk_core::error::{Error, Result};
 use layerdisk_core::pipeline::Source;
 use layerdisk_core::sink::Sink;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyBlockingIOError, PyValueError};
+use pyo3::exceptions::{PyBlockingIOError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
@@ -65,7 +65,7 @@ impl Reader {
             }
         };
         let count = self.read.call1(py, (&chunk.owner,))?;
-        chunk.len = count.extract::<Option<usize>>(py)?.ok_or_else(would_block)?;
+        chunk.len = count.extract::<Option<usize>>(py)?.ok_or_else(|| would_block("the reader has no data"))?;
         match chunk.len {
             0..=CHUNK_LEN => Ok(chunk),
             len => Err(PyValueError::new_err(format!(
@@ -78,9 +78,10 @@ impl Reader {
         drop(spare);
         let owner = self.read.call1(py, (CHUNK_LEN,))?;
         if owner.is_none(py) {
-            return Err(would_block());
+            return Err(would_block("the reader has no data"));
         }
-        let bytes = owner.bind(py).cast::<PyBytes>()?; // a bytearray or memoryview could change under our hands
+        // A bytearray or memoryview could change under our hands.
+        let bytes = owner.bind(py).cast::<PyBytes>().map_err(|_| not_bytes(owner.bind(py)))?;
         let buffer = PyBuffer::get(bytes)?;
         let len = bytes.as_bytes().len();
         Ok(Chunk { owner, buffer, len })
@@ -99,8 +100,13 @@ impl Source for Reader {
     }
 }
 
-fn would_block() -> PyErr {
-    PyBlockingIOError::new_err("the reader has no data now: it must not be in non-blocking mode")
+fn would_block(what: &str) -> PyErr {
+    PyBlockingIOError::new_err(format!("{what} now: it must not be in non-blocking mode"))
+}
+
+fn not_bytes(value: &Bound<'_, PyAny>) -> PyErr {
+    let class = value.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+    PyTypeError::new_err(format!("read returned {class}, not bytes"))
 }
 
 /// Any seekable binary file object.
@@ -121,7 +127,8 @@ impl Writer {
         writer.call_method1("seek", (offset,))?;
         while !bytes.is_empty() {
             let written = writer.call_method1("write", (PyBytes::new(py, bytes),))?;
-            let written = written.extract::<Option<usize>>()?.ok_or_else(would_block)?;
+            let written = written.extract::<Option<usize>>()?;
+            let written = written.ok_or_else(|| would_block("the writer takes no data"))?;
             bytes = bytes.get(written..).filter(|rest| rest.len() < bytes.len()).ok_or_else(|| {
                 PyValueError::new_err(format!("write returned {written} for {} bytes", bytes.len()))
             })?;

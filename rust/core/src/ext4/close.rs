@@ -24,8 +24,7 @@ use crate::units::{BLOCK_LEN, BLOCK_SIZE, BLOCKS_PER_GROUP, BlockNumber, InodeNu
 const RESERVED_INODES: u32 = 10;
 
 /// A finished image.
-pub struct Image<S> {
-    pub sink: S,
+pub struct Image {
     /// Its length in bytes.
     pub size: u64,
     pub blocks: u32,
@@ -48,7 +47,7 @@ struct Plan {
 }
 
 impl<S: Sink> Writer<S> {
-    pub fn close(mut self) -> Result<Image<S>> {
+    pub fn close(mut self) -> Result<Image> {
         self.write_directories()?;
         let plan = self.write_inode_tables()?;
         let (descriptors, counts) = self.write_bitmaps(&plan)?;
@@ -57,14 +56,14 @@ impl<S: Sink> Writer<S> {
         let size = self.output.position();
         self.write_descriptors(&descriptors)?;
         self.write_superblock(&counts)?;
+        self.output.finish()?;
         let used = || self.tree.nodes().iter().filter(|node| node.has(flag::USED));
         Ok(Image {
             size,
             blocks: plan.blocks,
             inodes: used().count() as u32,
             directories: used().filter(|node| node.is_dir()).count() as u32,
-            notes: self.take_notes(),
-            sink: self.output.finish()?,
+            notes: self.notes,
         })
     }
 

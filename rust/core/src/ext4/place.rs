@@ -53,7 +53,9 @@ impl<S: Sink> Writer<S> {
         let is_dir = attributes.is_dir();
         let number = self.tree.add(Node { links: u32::from(is_dir), ..Node::default() })?;
         self.set_attributes(number, &attributes, false)?;
-        if let Some(old) = self.tree.child(parent, name) {
+        if existing.is_some()
+            && let Some(old) = self.tree.child(parent, name)
+        {
             self.tree.node_mut(old).links -= 1;
         }
         self.tree.insert_name(parent, name, number)?;

@@ -3,14 +3,56 @@
 pub mod file;
 pub mod output;
 
+use std::ops::Range;
+
 use crate::error::Result;
+use crate::units::BLOCK_LEN;
 
 /// A place for bytes that starts empty; what is never written reads as zeros.
 pub trait Sink: Send {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
 
+    /// Writes what is not zero of whole blocks; gives an empty buffer back, this one or another.
+    fn write_buffer(&mut self, offset: u64, mut blocks: Vec<u8>) -> Result<Vec<u8>>
+    where
+        Self: Sized,
+    {
+        write_blocks(self, offset, &blocks)?;
+        blocks.clear();
+        Ok(blocks)
+    }
+
     /// Sets the length, and with `sync` returns only when everything is on stable storage.
     fn finish(&mut self, length: u64, sync: bool) -> Result<()>;
+}
+
+/// Writes whole blocks in as few pieces as the zero ones among them allow.
+pub fn write_blocks(sink: &mut impl Sink, offset: u64, bytes: &[u8]) -> Result<()> {
+    let mut start = 0;
+    let mut end = 0;
+    for block in bytes.chunks(BLOCK_LEN) {
+        let next = end + block.len();
+        if is_zero(block) {
+            write_run(sink, offset, bytes, start..end)?;
+            start = next;
+        }
+        end = next;
+    }
+    write_run(sink, offset, bytes, start..end)
+}
+
+fn write_run(sink: &mut impl Sink, offset: u64, bytes: &[u8], run: Range<usize>) -> Result<()> {
+    let from = offset + run.start as u64;
+    match bytes.get(run) {
+        Some(run) if !run.is_empty() => sink.write_at(from, run),
+        _ => Ok(()),
+    }
+}
+
+/// Data mostly shows itself in the first bytes.
+fn is_zero(block: &[u8]) -> bool {
+    let (start, rest) = block.split_at_checked(16).unwrap_or((block, b""));
+    start.iter().all(|&b| b == 0) && rest.chunks(64).all(|chunk| chunk.iter().fold(0, |all, &b| all | b) == 0)
 }
 
 /// An image in memory, for tests.

@@ -1,9 +1,7 @@
 //! The image as one growing sequence: small pieces gathered, large ones passed on uncopied, zero blocks left as holes.
 
-use std::ops::Range;
-
 use crate::error::{Error, Result};
-use crate::sink::Sink;
+use crate::sink::{Sink, write_blocks};
 use crate::units::{BLOCK_LEN, BLOCK_SIZE, BlockNumber, padding};
 
 /// Small writes are gathered up to this many bytes: large enough to make system calls rare, small enough for a cache.
@@ -78,14 +76,14 @@ impl<S: Sink> Output<S> {
                 place.copy_from_slice(blocks);
                 Ok(())
             }
-            None => write_blocks(&mut self.sink, offset, blocks),
+            // Behind the blocks that are on their way there.
+            None => self.sink.write_buffer(offset, blocks.to_vec()).map(|_| ()),
         }
     }
 
-    /// Writes out what is left; the sink is returned for what follows the image.
-    pub fn finish(mut self) -> Result<S> {
-        write_blocks(&mut self.sink, self.buffer_offset, &self.buffer)?;
-        Ok(self.sink)
+    /// Writes out what is left.
+    pub fn finish(&mut self) -> Result<()> {
+        write_blocks(&mut self.sink, self.buffer_offset, &self.buffer)
     }
 
     /// The error of a write past the maximum disk size.
@@ -102,40 +100,19 @@ impl<S: Sink> Output<S> {
 
     fn flush_blocks(&mut self) -> Result<()> {
         let whole = self.buffer.len() - self.buffer.len() % BLOCK_LEN;
-        write_blocks(&mut self.sink, self.buffer_offset, split(&self.buffer, whole).0)?;
-        self.buffer.drain(..whole);
+        if whole < DIRECT_LEN {
+            write_blocks(&mut self.sink, self.buffer_offset, split(&self.buffer, whole).0)?;
+            self.buffer.drain(..whole);
+        } else {
+            let mut blocks = std::mem::take(&mut self.buffer);
+            let tail = split(&blocks, whole).1.to_vec();
+            blocks.truncate(whole);
+            self.buffer = self.sink.write_buffer(self.buffer_offset, blocks)?;
+            self.buffer.extend_from_slice(&tail);
+        }
         self.buffer_offset += whole as u64;
         Ok(())
     }
-}
-
-/// Writes whole blocks in as few pieces as the zero ones among them allow.
-fn write_blocks(sink: &mut impl Sink, offset: u64, bytes: &[u8]) -> Result<()> {
-    let mut start = 0;
-    let mut end = 0;
-    for block in bytes.chunks(BLOCK_LEN) {
-        let next = end + block.len();
-        if is_zero(block) {
-            write_run(sink, offset, bytes, start..end)?;
-            start = next;
-        }
-        end = next;
-    }
-    write_run(sink, offset, bytes, start..end)
-}
-
-fn write_run(sink: &mut impl Sink, offset: u64, bytes: &[u8], run: Range<usize>) -> Result<()> {
-    let from = offset + run.start as u64;
-    match bytes.get(run) {
-        Some(run) if !run.is_empty() => sink.write_at(from, run),
-        _ => Ok(()),
-    }
-}
-
-/// Data mostly shows itself in the first bytes.
-fn is_zero(block: &[u8]) -> bool {
-    let (start, rest) = split(block, 16);
-    start.iter().all(|&b| b == 0) && rest.chunks(64).all(|chunk| chunk.iter().fold(0, |all, &b| all | b) == 0)
 }
 
 fn split(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
@@ -162,7 +139,8 @@ mod tests {
         output.pad_to_block().unwrap();
         output.rewrite(8192, &[9; 4096]).unwrap();
         expected[8192..12288].fill(9);
-        let mut sink = output.finish().unwrap();
+        output.finish().unwrap();
+        let mut sink = output.sink;
         sink.resize(expected.len().next_multiple_of(4096), 0);
         expected.resize(sink.len(), 0);
         assert!(sink == expected);

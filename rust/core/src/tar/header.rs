@@ -127,27 +127,42 @@ fn at_second(seconds: i64) -> Time {
 /// The sum of all bytes with the field itself as spaces; old writers took the bytes as signed.
 fn check_sum(block: &Block) -> Result<()> {
     let stored = field(block, 148, 8);
-    let others = || block.iter().enumerate().map(|(at, &b)| if (148..156).contains(&at) { b' ' } else { b });
-    let unsigned: i64 = others().map(i64::from).sum();
+    let spaces = stored.len() as i64 * i64::from(b' ');
+    let unsigned = sum_of(block) - sum_of(stored) + spaces;
+    let signed = || signed_sum_of(block) - signed_sum_of(stored) + spaces;
     match octal(stored) {
-        Some(sum) if sum == unsigned || sum == others().map(|b| i64::from(b as i8)).sum() => Ok(()),
+        Some(sum) if sum == unsigned || sum == signed() => Ok(()),
         _ => {
             Err(Error::invalid_tar(format!("the checksum is {}, the block's is {unsigned:o}", quote(stored))))
         }
     }
 }
 
-/// Spaces and NULs around are dropped; nothing at all is 0.
+fn sum_of(bytes: &[u8]) -> i64 {
+    bytes.iter().map(|&b| u32::from(b)).sum::<u32>().into()
+}
+
+fn signed_sum_of(bytes: &[u8]) -> i64 {
+    bytes.iter().map(|&b| i32::from(b as i8)).sum::<i32>().into()
+}
+
+/// Spaces and NULs around are dropped, and all behind a NUL inside; nothing at all is 0.
 fn octal(bytes: &[u8]) -> Option<i64> {
-    let is_blank = |b: &u8| matches!(b, b' ' | 0);
-    let start = bytes.iter().position(|b| !is_blank(b)).unwrap_or(bytes.len());
-    let end = bytes.iter().rposition(|b| !is_blank(b)).map_or(start, |last| last + 1);
-    let digits = text(bytes.get(start..end).unwrap_or_default());
-    let value = digits.iter().try_fold(0u64, |value, &digit| match digit {
-        b'0'..=b'7' if value >> 61 == 0 => Some(value << 3 | u64::from(digit - b'0')),
-        _ => None,
-    });
-    value.map(|value| value as i64)
+    let mut rest = bytes.iter().skip_while(|byte| is_blank(byte));
+    let mut value = 0u64;
+    while let Some(&byte) = rest.next() {
+        match byte {
+            b'0'..=b'7' if value >> 61 == 0 => value = value << 3 | u64::from(byte - b'0'),
+            b' ' if rest.all(is_blank) => break,
+            0 => break,
+            _ => return None,
+        }
+    }
+    Some(value as i64)
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | 0)
 }
 
 /// Two's complement, big endian; the first bit marks the form and the second is the sign.
@@ -163,4 +178,28 @@ fn base256(bytes: &[u8]) -> Option<i64> {
     }
     let value = i64::try_from(value).ok()?;
     Some(if invert == 0 { value } else { !value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::octal;
+
+    #[test]
+    fn octal_takes_what_go_takes() {
+        for (text, value) in [
+            (b"0000644\0".as_slice(), Some(0o644)),
+            (b"\0 \0 17 \0", Some(0o17)),
+            (b"17\0 garbage", Some(0o17)),
+            (b" \0\0", Some(0)),
+            (b"", Some(0)),
+            (b"17 \0x", None),
+            (b"1 7", None),
+            (b"-1", None),
+            (b"8", None),
+            (b"1777777777777777777777", Some(-1)),
+            (b"2000000000000000000000", None),
+        ] {
+            assert_eq!(octal(text), value, "{text:?}");
+        }
+    }
 }
