@@ -28,7 +28,7 @@ class Core(Protocol):
     def convert(
         self,
         reader: Any,
-        writer: Any,
+        sink: Any,
         convert_whiteout: bool,
         convert_backslash: bool,
         inline_data: bool,
@@ -40,7 +40,10 @@ class Core(Protocol):
         progress: Callable[[int], object] | None,
         sync: bool,
     ) -> RawResult:
-        """Convert a tar; gives digest, size, image_size, blocks, inodes, directories, findings."""
+        """Convert a tar; gives digest, size, image_size, blocks, inodes, directories, findings.
+
+        The sink is empty, and of the kinds that `_sink.open_sink` gives.
+        """
 
     def vhd_footer(self, size: int, unique_id: bytes) -> bytes:
         """Give the 512-byte footer of an image of `size` bytes."""

@@ -3,7 +3,7 @@ from typing import Any
 
 def convert(
     reader: Any,
-    writer: Any,
+    sink: Any,
     convert_whiteout: bool,
     convert_backslash: bool,
     inline_data: bool,

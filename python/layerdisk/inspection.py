@@ -10,8 +10,9 @@ from .errdefs import InvalidArgument
 from .tar2ext4 import Ext4SuperBlock, read_ext4_superblock
 from .vhd import VhdFooter, read_footer
 
-_GROUP_DESCRIPTOR_LEN = 32  # the size without the 64bit feature, which our layouts do not use
-_BG_USED_DIRS_COUNT_AT = 16
+# bg_used_dirs_count_lo in its 32 bytes, the size without the 64bit feature, which our layouts do not use
+_GROUP_DESCRIPTOR = struct.Struct("<16xH14x")
+_TABLE_PIECE_LEN = 1 << 20  # a multiple of it, in bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def inspect_image(path: str | os.PathLike[str]) -> Inspection:
         footer = read_footer(path)
     except InvalidArgument:
         footer = None
-    block_size = 1024 << superblock.s_log_block_size
+    block_size = superblock.block_size
     stat = os.stat(path)
     sectors = getattr(stat, "st_blocks", None)
     counts = Counts(
@@ -83,8 +84,12 @@ def _directories(path: str | os.PathLike[str], superblock: Ext4SuperBlock, block
     """Add up what the group descriptors, behind the superblock's block, say."""
     per_group = superblock.s_blocks_per_group
     groups = -(-superblock.s_blocks_count_lo // per_group) if per_group else 0
+    directories = 0
     with open(path, "rb") as file:
         file.seek((superblock.s_first_data_block + 1) * block_size)
-        table = file.read(groups * _GROUP_DESCRIPTOR_LEN)
-    whole = range(0, len(table) - _GROUP_DESCRIPTOR_LEN + 1, _GROUP_DESCRIPTOR_LEN)
-    return sum(struct.unpack_from("<H", table, at + _BG_USED_DIRS_COUNT_AT)[0] for at in whole)
+        left = groups * _GROUP_DESCRIPTOR.size
+        while left and (table := file.read(min(left, _TABLE_PIECE_LEN))):  # a damaged image may say anything
+            left -= len(table)
+            whole = len(table) - len(table) % _GROUP_DESCRIPTOR.size
+            directories += sum(count for (count,) in _GROUP_DESCRIPTOR.iter_unpack(table[:whole]))
+    return directories

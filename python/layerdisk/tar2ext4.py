@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 from ._core import VHD_APPEND, VHD_NONE, VHD_ONLY, choose
 from ._output import OutputFile
+from ._sink import open_sink
 from .errdefs import InvalidArgument
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MAXIMUM_DISK_SIZE = 16 * 1024**3
 _SUPERBLOCK_END = 2048
+_LARGEST_LOG_BLOCK_SIZE = 6  # 64 KiB. Source: kernel, EXT4_MAX_BLOCK_SIZE
 _VHD_FOOTER_LEN = 512
 _VHD_COOKIE = b"conectix"
 _COPY_LEN = 1024 * 1024
@@ -117,20 +119,25 @@ def convert(
     disk_size = _clamped(maximum_disk_size)
     _, implementation = choose(core)
     with _opened(writer) as (file, commit):
-        raw = implementation.convert(
-            reader,
-            file,
-            convert_whiteout,
-            convert_backslash,
-            inline_data,
-            disk_size,
-            vhd,
-            layout,
-            reproduce_defects,
-            unique_id,
-            progress,
-            commit is not None,
-        )
+        sink = open_sink(file)
+        try:
+            raw = implementation.convert(
+                reader,
+                sink,
+                convert_whiteout,
+                convert_backslash,
+                inline_data,
+                disk_size,
+                vhd,
+                layout,
+                reproduce_defects,
+                unique_id,
+                progress,
+                commit is not None,
+            )
+        finally:
+            if isinstance(sink, int):
+                file.seek(0, os.SEEK_END)  # where the object would be had it written itself
         if commit is not None:
             commit()
     digest, size, image_size, blocks, inodes, directories, raw_findings = raw
@@ -217,8 +224,7 @@ def ext4_file_system_size(image: str | os.PathLike[str] | BinaryIO) -> tuple[int
     Source: hcsshim, ext4/tar2ext4 (Ext4FileSystemSize).
     """
     superblock = read_ext4_superblock(image)
-    block_size = 1024 << superblock.s_log_block_size
-    return block_size * superblock.s_blocks_count_lo, block_size
+    return superblock.block_size * superblock.s_blocks_count_lo, superblock.block_size
 
 
 class Ext4SuperBlock(NamedTuple):
@@ -262,6 +268,16 @@ class Ext4SuperBlock(NamedTuple):
     s_log_groups_per_flex: int
     s_lpf_ino: int
 
+    @property
+    def block_size(self) -> int:
+        """Size of a block in bytes; InvalidArgument where the field says what no file system has."""
+        if self.s_log_block_size > _LARGEST_LOG_BLOCK_SIZE:
+            raise InvalidArgument(
+                f"not an ext4 file system: s_log_block_size is {self.s_log_block_size},"
+                f" at most {_LARGEST_LOG_BLOCK_SIZE} is possible"
+            )
+        return 1024 << self.s_log_block_size
+
 
 def _finding(code: str, entry: bytes, offset: int, message: str, identical: bool) -> Finding:
     return Finding(code, bytes(entry).decode("utf-8", "surrogateescape"), offset, message, identical)
@@ -292,6 +308,9 @@ def _opened(
     elif "a" in str(getattr(writer, "mode", "")):
         raise InvalidArgument("the writer appends: it must be open for writing anywhere")
     else:
+        for ability in ("writable", "seekable"):
+            if not getattr(writer, ability, lambda: True)():
+                raise InvalidArgument(f"the writer is not {ability}: it must be open for writing anywhere")
         yield writer, None
 
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layerdisk import errdefs
 from layerdisk._core import VHD_APPEND, VHD_NONE, VHD_ONLY, Core, choose
+from layerdisk._sink import open_sink
 from layers import Layer
 
 SWITCHES = ["convert_whiteout", "convert_backslash", "inline_data", "reproduce_defects"]
@@ -57,7 +58,7 @@ def run(core: Core, reader: Any, writer: Any, **options: Any) -> tuple[Any, ...]
     arguments |= {"maximum_disk_size": 0, "vhd": VHD_NONE, "layout": "hcsshim", "vhd_unique_id": None}
     arguments |= {"progress": None, "sync": False}
     try:
-        *numbers, findings = core.convert(reader, writer, **arguments | options)
+        *numbers, findings = core.convert(reader, open_sink(writer), **arguments | options)
         return ("converted", *numbers, [tuple(finding) for finding in findings])
     except errdefs.ConversionError as error:
         return type(error), error.message, error.entry, error.offset, error.code, str(error)

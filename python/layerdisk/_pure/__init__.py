@@ -14,7 +14,6 @@ from .convert import convert as _convert
 from .ext4 import superblock as _superblock
 from .pipeline import Source as _Source
 from .sink.file import FileSink as _FileSink
-from .sink.file import open_sink as _open_sink
 
 __all__ = ["convert", "read_superblock", "vhd_footer", "vhd_unique_id"]
 
@@ -23,7 +22,7 @@ _RawResult = tuple[str, int, int, int, int, int, list[tuple[str, bytes, int, str
 
 def convert(
     reader: Any,
-    writer: Any,
+    sink: Any,
     convert_whiteout: bool,
     convert_backslash: bool,
     inline_data: bool,
@@ -46,13 +45,8 @@ def convert(
         vhd_unique_id=vhd_unique_id,
         sync=sync,
     )
-    source = _Source(reader, progress)
-    sink = _open_sink(writer)
-    try:
-        return _convert(source, sink, options)
-    finally:
-        if isinstance(sink, _FileSink):
-            writer.seek(0, 2)  # where the object itself would be had it written
+    place = _FileSink(sink) if isinstance(sink, int) else sink
+    return _convert(_Source(reader, progress), place, options)
 
 
 def vhd_footer(size: int, unique_id: bytes) -> bytes:

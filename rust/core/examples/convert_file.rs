@@ -50,8 +50,7 @@ fn main() {
     };
     let summary = match arguments.next() {
         Some(output) => {
-            let sink = FileSink::new(File::create(output).expect("the output opens"), None)
-                .expect("it can be emptied");
+            let sink = FileSink::new(File::create(output).expect("the output opens"), None);
             convert(&mut source, sink, &options)
         }
         None => convert(&mut source, Vec::new(), &options),

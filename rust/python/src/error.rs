@@ -3,19 +3,20 @@
 use std::io;
 
 use layerdisk_core::error::{Error, ErrorKind};
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
-pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
+pub fn to_py(error: Error) -> PyErr {
     let class = match error.kind {
         ErrorKind::InvalidTar => "InvalidTar",
         ErrorKind::Truncated => "TruncatedTar",
         ErrorKind::InvalidEntry => "InvalidEntry",
         ErrorKind::DiskSizeExceeded => "DiskSizeExceeded",
         ErrorKind::NotReproducible => "NotReproducible",
-        ErrorKind::InvalidArgument => return raise(py, "InvalidArgument", (error.message,)),
-        ErrorKind::Canceled => return raise(py, "Canceled", (error.message,)),
-        ErrorKind::Io(error) => return os_error(&error),
+        ErrorKind::InvalidArgument => return raise("InvalidArgument", (error.message,)),
+        ErrorKind::Canceled => return raise("Canceled", (error.message,)),
+        ErrorKind::Io(error) => return os_error(error),
         ErrorKind::External(error) => {
             return match error.downcast::<PyErr>() {
                 Ok(error) => *error,
@@ -23,11 +24,11 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
             };
         }
     };
-    raise(py, class, (error.message, error.entry, error.offset, error.code))
+    raise(class, (error.message, error.entry, error.offset, error.code))
 }
 
 /// An error of the operating system with its number, by which Python chooses the class.
-pub fn os_error(error: &io::Error) -> PyErr {
+pub fn os_error(error: io::Error) -> PyErr {
     let text = error.to_string();
     let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text).to_owned();
     match error.raw_os_error() {
@@ -42,13 +43,9 @@ pub fn external(error: PyErr) -> Error {
     Error::new(ErrorKind::External(Box::new(error)), "")
 }
 
-fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyErr {
-    let made = py
-        .import("layerdisk.errdefs")
-        .and_then(|errdefs| errdefs.getattr(class))
-        .and_then(|class| class.call1(arguments));
-    match made {
-        Ok(exception) => PyErr::from_value(exception),
+fn raise(class: &str, arguments: impl for<'py> PyCallArgs<'py>) -> PyErr {
+    Python::attach(|py| match py.import("layerdisk.errdefs").and_then(|errdefs| errdefs.getattr(class)) {
+        Ok(class) => class.call1(arguments).map_or_else(|error| error, PyErr::from_value),
         Err(error) => error,
-    }
+    })
 }

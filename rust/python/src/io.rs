@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use layerdisk_core::error::{Error, Result};
+use layerdisk_core::error::Result;
 use layerdisk_core::pipeline::Source;
 use layerdisk_core::sink::Sink;
 use pyo3::buffer::PyBuffer;
@@ -65,20 +65,19 @@ impl Reader {
             }
         };
         let count = self.read.call1(py, (&chunk.owner,))?;
-        chunk.len = count.extract::<Option<usize>>(py)?.ok_or_else(|| would_block("the reader has no data"))?;
-        match chunk.len {
-            0..=CHUNK_LEN => Ok(chunk),
-            len => Err(PyValueError::new_err(format!(
-                "readinto returned {len} for a buffer of {CHUNK_LEN} bytes"
-            ))),
+        chunk.len = count.extract::<Option<usize>>(py)?.ok_or_else(would_block)?;
+        if chunk.len > CHUNK_LEN {
+            let message = format!("readinto returned {} for a buffer of {CHUNK_LEN} bytes", chunk.len);
+            return Err(PyValueError::new_err(message));
         }
+        Ok(chunk)
     }
 
     fn read_bytes(&self, py: Python<'_>, spare: Option<Chunk>) -> PyResult<Chunk> {
         drop(spare);
         let owner = self.read.call1(py, (CHUNK_LEN,))?;
         if owner.is_none(py) {
-            return Err(would_block("the reader has no data"));
+            return Err(would_block());
         }
         // A bytearray or memoryview could change under our hands.
         let bytes = owner.bind(py).cast::<PyBytes>().map_err(|_| not_bytes(owner.bind(py)))?;
@@ -100,8 +99,8 @@ impl Source for Reader {
     }
 }
 
-fn would_block(what: &str) -> PyErr {
-    PyBlockingIOError::new_err(format!("{what} now: it must not be in non-blocking mode"))
+fn would_block() -> PyErr {
+    PyBlockingIOError::new_err("the reader has no data now: it must not be in non-blocking mode")
 }
 
 fn not_bytes(value: &Bound<'_, PyAny>) -> PyErr {
@@ -109,53 +108,17 @@ fn not_bytes(value: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("read returned {class}, not bytes"))
 }
 
-/// Any seekable binary file object.
-pub struct Writer {
-    writer: Py<PyAny>,
-}
-
-impl Writer {
-    /// Empties the file object.
-    pub fn new(writer: &Bound<'_, PyAny>) -> PyResult<Self> {
-        writer.call_method1("seek", (0,))?;
-        writer.call_method0("truncate")?;
-        Ok(Self { writer: writer.clone().unbind() })
-    }
-
-    fn write_python(&self, py: Python<'_>, offset: u64, mut bytes: &[u8]) -> PyResult<()> {
-        let writer = self.writer.bind(py);
-        writer.call_method1("seek", (offset,))?;
-        while !bytes.is_empty() {
-            let written = writer.call_method1("write", (PyBytes::new(py, bytes),))?;
-            let written = written.extract::<Option<usize>>()?;
-            let written = written.ok_or_else(|| would_block("the writer takes no data"))?;
-            bytes = bytes.get(written..).filter(|rest| rest.len() < bytes.len()).ok_or_else(|| {
-                PyValueError::new_err(format!("write returned {written} for {} bytes", bytes.len()))
-            })?;
-        }
-        Ok(())
-    }
-
-    fn finish_python(&self, py: Python<'_>, length: u64) -> PyResult<()> {
-        let writer = self.writer.bind(py);
-        let end: u64 = writer.call_method1("seek", (0, 2))?.extract()?;
-        if let Some(last) = length.checked_sub(1).filter(|last| *last >= end) {
-            self.write_python(py, last, &[0])?; // truncate does not lengthen every kind of file
-        }
-        if let Some(flush) = writer.getattr_opt("flush")? {
-            flush.call0()?;
-        }
-        Ok(())
-    }
-}
+/// An object of Python that takes bytes by position: `layerdisk._sink.ObjectSink`.
+pub struct Writer(pub Py<PyAny>);
 
 impl Sink for Writer {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        Python::attach(|py| self.write_python(py, offset, bytes)).map_err(external)
+        Python::attach(|py| self.0.call_method1(py, "write_at", (offset, PyBytes::new(py, bytes))))
+            .map(|_| ())
+            .map_err(external)
     }
 
-    /// Syncing is for files of the operating system.
-    fn finish(&mut self, length: u64, _sync: bool) -> Result<()> {
-        Python::attach(|py| self.finish_python(py, length)).map_err(|error| -> Error { external(error) })
+    fn finish(&mut self, length: u64, sync: bool) -> Result<()> {
+        Python::attach(|py| self.0.call_method1(py, "finish", (length, sync))).map(|_| ()).map_err(external)
     }
 }

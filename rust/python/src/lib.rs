@@ -3,13 +3,11 @@
 
 mod error;
 mod io;
-mod write_back;
-
-use std::fs::File;
+mod os;
 
 use layerdisk_core::container::vhd;
 use layerdisk_core::convert::Summary;
-use layerdisk_core::error::Error;
+use layerdisk_core::error::Result;
 use layerdisk_core::ext4::superblock::{Field, Superblock};
 use layerdisk_core::options::{self, Options, Vhd};
 use layerdisk_core::sink::Sink;
@@ -21,13 +19,11 @@ type Finding = (&'static str, Vec<u8>, u64, String, bool);
 type Converted = (String, u64, u64, u32, u32, u32, Vec<Finding>);
 
 #[pyfunction]
-#[pyo3(signature = (reader, writer, convert_whiteout, convert_backslash, inline_data, maximum_disk_size, vhd, layout,
-                    reproduce_defects, vhd_unique_id, progress, sync))]
 #[allow(clippy::too_many_arguments)]
 fn convert(
     py: Python<'_>,
     reader: &Bound<'_, PyAny>,
-    writer: &Bound<'_, PyAny>,
+    sink: &Bound<'_, PyAny>,
     convert_whiteout: bool,
     convert_backslash: bool,
     inline_data: bool,
@@ -44,31 +40,23 @@ fn convert(
         convert_backslash,
         inline_data,
         maximum_disk_size,
-        vhd: Vhd::from_number(vhd).map_err(|error| error::to_py(py, error))?,
-        rules: options::rules(layout, reproduce_defects).map_err(|error| error::to_py(py, error))?,
+        vhd: Vhd::from_number(vhd).map_err(error::to_py)?,
+        rules: options::rules(layout, reproduce_defects).map_err(error::to_py)?,
         vhd_unique_id,
         sync,
     };
     let mut source = io::Reader::new(reader, progress)?;
-    let converted = match regular_file(writer)? {
-        Some(file) => {
-            let sink = FileSink::new(file, sync.then_some(write_back::start))
-                .map_err(|error| error::os_error(&error))?;
-            let converted = run(py, &mut source, sink, &options);
-            writer.call_method1("seek", (0, 2))?;
-            converted
+    let converted = match sink.extract::<i32>() {
+        Ok(descriptor) => {
+            let file = os::file_of(descriptor).map_err(error::os_error)?;
+            run(py, &mut source, FileSink::new(file, sync.then_some(os::start_write_back)), &options)
         }
-        None => run(py, &mut source, io::Writer::new(writer)?, &options),
+        Err(_) => run(py, &mut source, io::Writer(sink.clone().unbind()), &options),
     };
-    converted.map(to_tuple).map_err(|error| error::to_py(py, error))
+    converted.map(to_tuple).map_err(error::to_py)
 }
 
-fn run(
-    py: Python<'_>,
-    source: &mut io::Reader,
-    sink: impl Sink,
-    options: &Options,
-) -> Result<Summary, Error> {
+fn run(py: Python<'_>, source: &mut io::Reader, sink: impl Sink, options: &Options) -> Result<Summary> {
     py.detach(|| layerdisk_core::convert::convert(source, sink, options))
 }
 
@@ -80,44 +68,19 @@ fn to_tuple(summary: Summary) -> Converted {
     (digest, summary.digest.size, image_size, blocks, inodes, directories, findings)
 }
 
-/// The operating system's file behind a file object, to be written by position; `None` for other objects.
-#[cfg(unix)]
-#[allow(unsafe_code)]
-fn regular_file(writer: &Bound<'_, PyAny>) -> PyResult<Option<File>> {
-    use std::os::fd::BorrowedFd;
-
-    let Ok(descriptor) = writer.call_method0("fileno").and_then(|fd| fd.extract::<i32>()) else {
-        return Ok(None);
-    };
-    if descriptor < 0 {
-        return Ok(None);
-    }
-    if let Some(flush) = writer.getattr_opt("flush")? {
-        flush.call0()?;
-    }
-    // SAFETY: the file object, which the caller holds, keeps its descriptor open; from here on the copy counts.
-    let file = File::from(unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned()?);
-    Ok(file.metadata()?.is_file().then_some(file))
-}
-
-#[cfg(not(unix))]
-fn regular_file(_writer: &Bound<'_, PyAny>) -> PyResult<Option<File>> {
-    Ok(None)
+#[pyfunction]
+fn vhd_footer(size: u64, unique_id: [u8; 16]) -> Vec<u8> {
+    vhd::footer(size, unique_id).to_vec()
 }
 
 #[pyfunction]
-fn vhd_footer<'py>(py: Python<'py>, size: u64, unique_id: [u8; 16]) -> Bound<'py, PyBytes> {
-    PyBytes::new(py, &vhd::footer(size, unique_id))
-}
-
-#[pyfunction]
-fn vhd_unique_id<'py>(py: Python<'py>, content: &str) -> Bound<'py, PyBytes> {
-    PyBytes::new(py, &vhd::unique_id(content))
+fn vhd_unique_id(content: &str) -> Vec<u8> {
+    vhd::unique_id(content).to_vec()
 }
 
 #[pyfunction]
 fn read_superblock<'py>(py: Python<'py>, start: &[u8]) -> PyResult<Bound<'py, PyDict>> {
-    let superblock = Superblock::read(start).map_err(|error| error::to_py(py, error))?;
+    let superblock = Superblock::read(start).map_err(error::to_py)?;
     let fields = PyDict::new(py);
     for (name, field) in superblock.fields() {
         match field {
@@ -129,10 +92,7 @@ fn read_superblock<'py>(py: Python<'py>, start: &[u8]) -> PyResult<Bound<'py, Py
 }
 
 #[pymodule]
-fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(convert, module)?)?;
-    module.add_function(wrap_pyfunction!(vhd_footer, module)?)?;
-    module.add_function(wrap_pyfunction!(vhd_unique_id, module)?)?;
-    module.add_function(wrap_pyfunction!(read_superblock, module)?)?;
-    Ok(())
+mod _rust {
+    #[pymodule_export]
+    use super::{convert, read_superblock, vhd_footer, vhd_unique_id};
 }

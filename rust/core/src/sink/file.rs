@@ -20,10 +20,9 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Takes an open file and empties it.
-    pub fn new(file: File, start_write_back: Option<StartWriteBack>) -> io::Result<Self> {
-        file.set_len(0)?;
-        Ok(Self { file, start_write_back, written_back: 0 })
+    /// Takes an open file that is empty.
+    pub fn new(file: File, start_write_back: Option<StartWriteBack>) -> Self {
+        Self { file, start_write_back, written_back: 0 }
     }
 
     fn write_back(&mut self, end: u64) {
