@@ -15,7 +15,11 @@ def __getattr__(name: str) -> str:
 
         return choose()[0]
     if name == "__version__":
-        from importlib.metadata import version
+        try:  # which is there at once, while the metadata take their time
+            from ._rust import __version__
+        except ImportError:
+            from importlib.metadata import version
 
-        return version("layerdisk")
+            return version("layerdisk")
+        return __version__
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

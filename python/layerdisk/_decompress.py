@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from .errdefs import DataLoss, Internal, ResourceExhausted, TruncatedStream
 
@@ -25,6 +25,8 @@ _INPUT_BYTES = 128 * 1024  # of compressed data at once: large enough to be fast
 _JOIN_BYTES = 64 * 1024  # output pieces below this are joined, so that tiny members cost the reader little
 _SMALL_INPUT_BYTES = 4 * 1024  # first piece for a new gzip member: what lies behind its end gets copied
 _READ_ALL_BYTES = 1024 * 1024
+
+_Read = TypeVar("_Read")
 
 
 @runtime_checkable
@@ -275,17 +277,31 @@ class ZstdReader(_Stream):
             source, read_size=_INPUT_BYTES, read_across_frames=True, closefd=False
         )
 
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        if self.closed:
+            raise ValueError("read of closed stream")
+        with memoryview(buffer).cast("B") as view:
+            count = self._checked(lambda: self._plain.readinto(view)) if len(view) else 0
+            self._check_end(count or not len(view))
+        return count
+
     def _piece(self, size: int) -> bytes:
+        piece = self._checked(lambda: self._plain.read(size))
+        self._check_end(piece)
+        return piece
+
+    def _checked(self, read: Callable[[], _Read]) -> _Read:
         try:
-            piece = self._plain.read(size)
+            return read()
         except self._error as error:
             if "too much memory" in str(error):
                 message = f"zstd window is larger than {ZSTD_MAX_WINDOW_BYTES} bytes: {error}"
                 raise ResourceExhausted(message) from error
             raise DataLoss(f"zstd stream is damaged before byte {self._walker.position}: {error}") from error
-        if not piece and not self._walker.at_end:
+
+    def _check_end(self, got: object) -> None:
+        if not got and not self._walker.at_end:
             raise Internal(f"zstd library ends at byte {self._walker.position}, before the stream does")
-        return piece
 
 
 class ZstdFrameWalker:

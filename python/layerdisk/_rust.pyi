@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any
 
+__version__: str
+
 def convert(
     reader: Any,
     sink: Any,

@@ -92,7 +92,10 @@ fn read_superblock<'py>(py: Python<'py>, start: &[u8]) -> PyResult<Bound<'py, Py
 }
 
 #[pymodule]
+#[allow(non_upper_case_globals)]
 mod _rust {
     #[pymodule_export]
     use super::{convert, read_superblock, vhd_footer, vhd_unique_id};
+    #[pymodule_export]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }

@@ -1,8 +1,7 @@
 //! Files of the operating system, as far as the standard library does not go.
 #![allow(unsafe_code)]
 
-use std::fs::File;
-use std::io;
+use std::{fs::File, io};
 
 /// A second handle of an open file.
 pub fn file_of(descriptor: i32) -> io::Result<File> {
