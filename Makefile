@@ -32,17 +32,20 @@ test: ## run all tests
 
 lint: ## check formatting, types and style
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path rust/fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	$(BIN)/ruff format --check python tests benches packaging
-	$(BIN)/ruff check python tests benches packaging
+	$(BIN)/ruff format --check python tests benches packaging rust/fuzz
+	$(BIN)/ruff check python tests benches packaging rust/fuzz
 	$(BIN)/mypy
 	$(BIN)/stubtest layerdisk._rust --ignore-missing-stub
 
 golden: ## write the golden dumps anew, to be read before they are committed
 	$(BIN)/python tests/golden/make.py
 
-fuzz: ## hunt for failing inputs for a while (FUZZ_EXAMPLES layers per property)
-	LAYERDISK_FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} $(BIN)/python -m pytest -n 2 -m fuzz tests/differential tests/oracle
+fuzz: ## hunt for failing inputs (FUZZ_EXAMPLES layers through both cores, FUZZ_SECONDS for each target of rust/fuzz)
+	LAYERDISK_TEST_PROFILE=fuzz LAYERDISK_FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} \
+	    $(BIN)/python -m pytest -n 2 -m fuzz tests/differential tests/oracle
+	rust/fuzz/run.sh $${FUZZ_SECONDS:-30}
 
 bench: ## measure against the peer, the pure core and the limit of the hardware
 	$(BIN)/python -m benches.run

@@ -4,7 +4,8 @@ What a machine may lack (Go, root with loop devices, e2fsprogs, ...) skips its t
 a missing one is a failure: there nothing may go untested.
 
 Hypothesis profiles: `ci` (default) and `fuzz`, chosen by LAYERDISK_TEST_PROFILE; LAYERDISK_FUZZ_EXAMPLES
-gives the number of examples of the latter.
+gives the number of layers of the latter. Both look at new examples in every run, and a failure prints the blob
+that brings its example back. Hypothesis' tests have the marker `fuzz`.
 """
 
 from __future__ import annotations
@@ -29,18 +30,32 @@ from oracle_client import Oracle, build  # noqa: E402
 
 _PURE = HERE.parent / "python" / "layerdisk" / "_pure" / "convert.py"
 
-_COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
-settings.register_profile("ci", max_examples=250, **_COMMON)  # type: ignore[arg-type]
-_FUZZ_EXAMPLES = int(os.environ.get("LAYERDISK_FUZZ_EXAMPLES", "10000"))
-settings.register_profile("fuzz", max_examples=_FUZZ_EXAMPLES, **_COMMON)  # type: ignore[arg-type]
+# Of tests/differential, those over which the layers of the profile `fuzz` are spread; all others get as many each.
+LAYER_PROPERTIES = 6
+
+settings.register_profile(
+    "common",
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=False,  # what Hypothesis itself would choose where CI is set is the same examples for ever
+    print_blob=True,
+)
+_COMMON = settings.get_profile("common")
+_FUZZ_LAYERS = int(os.environ.get("LAYERDISK_FUZZ_EXAMPLES", "20000"))
+settings.register_profile("ci", _COMMON, max_examples=250)
+settings.register_profile("fuzz", _COMMON, max_examples=-(-_FUZZ_LAYERS // LAYER_PROPERTIES))
 settings.load_profile(os.environ.get("LAYERDISK_TEST_PROFILE", "ci"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: minutes or gigabytes; run with LAYERDISK_TEST_SLOW=1")
+    config.addinivalue_line("markers", "fuzz: tests of Hypothesis, marked as such by themselves (make fuzz)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+            item.add_marker("fuzz")
     if os.environ.get("LAYERDISK_TEST_SLOW") != "1":
         for item in items:
             if item.get_closest_marker("slow"):

@@ -55,9 +55,15 @@ class OutputFile:
             if not stat.S_ISREG(os.stat(self.path).st_mode):
                 raise InvalidArgument(f"{self.path} exists and is not a regular file")
         self._remove_stale()
-        while not self._create():
-            pass
-        return self
+        try:
+            while not self._create():
+                pass
+            return self
+        except BaseException:
+            if self.temporary_path is not None:  # an interrupt, and not that the file could not be made
+                with contextlib.suppress(AttributeError):  # it came before the file
+                    self.__exit__(None, None, None)
+            raise
 
     def commit(self) -> None:
         """Put the file in the target's place: data on disk first, then the name, then the directory.
@@ -89,18 +95,15 @@ class OutputFile:
     def _create(self) -> bool:
         """Create and lock the temporary file; False if another process removed it between the two."""
         path = os.path.join(self._directory, f".{self._stem}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(path, flags, 0o666)
-        self.temporary_path = path
+        self.temporary_path = path  # before it is there, since an interrupt may come at any moment
         try:
-            if not lock(descriptor, wait=True) or is_same_file(descriptor, path):
-                self.file = FileIO(descriptor, "r+b")
-                return True
-        except BaseException:
-            os.close(descriptor)
-            self._unlink(path)
+            self.file = FileIO(path, "x+b")
+        except OSError:
+            self.temporary_path = None
             raise
-        os.close(descriptor)
+        if not lock(self.file.fileno(), wait=True) or is_same_file(self.file.fileno(), path):
+            return True
+        self.file.close()
         return False
 
     def _remove_stale(self) -> None:

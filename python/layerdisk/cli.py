@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from .errdefs import LayerdiskError
+from .errdefs import InvalidArgument, LayerdiskError
 
 if TYPE_CHECKING:
     from .content import LocalStore
@@ -42,18 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as where it is closed
+            sys.stdout.flush()
     except BrokenPipeError:  # who reads the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (LayerdiskError, OSError, ImportError, MemoryError) as error:
-        reason = "; ".join(str(error).split("\n")) or type(error).__name__
-        print(f"layerdisk: {reason}", file=sys.stderr)
-        return 1
+        return _failed("; ".join(str(error).split("\n")) or type(error).__name__)
     except KeyboardInterrupt:
-        print("layerdisk: interrupted", file=sys.stderr)
-        return 1
+        return _failed("interrupted")
     return 0
+
+
+def _failed(reason: str) -> int:
+    if sys.stderr is not None:
+        print(f"layerdisk: {reason}", file=sys.stderr)
+    return 1
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -264,6 +268,8 @@ class _Version(argparse.Action):
 def _input(path: str) -> Iterator[BinaryIO]:
     """Open the input without a buffer of its own: it is read in large pieces."""
     if path == "-":
+        if sys.stdin is None:
+            raise InvalidArgument("standard input is closed")
         with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file:
             yield file
     else:
@@ -274,7 +280,7 @@ def _input(path: str) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int], None] | None]:
     """Show how far it is, on a terminal only."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     started = shown = time.monotonic()

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import inspect
 import json
 import os
 import pty
+import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import zstandard
+from layerdisk import errdefs
 from layerdisk.cli import main
 from layerdisk.image import read_image
-from layerdisk.tar2ext4 import convert
+from layerdisk.tar2ext4 import convert, read_ext4_superblock
+from layerdisk.vhd import VhdFooter
 from tarfiles import archive, directory, regular
 
 DATA = Path(__file__).parents[1] / "data"
@@ -67,6 +73,18 @@ def test_every_option_of_the_api(
 ) -> None:
     assert main(["convert", str(layer), str(tmp_path / "out"), *arguments]) == 0
     assert (tmp_path / "out").read_bytes() == expected(tmp_path, **options)
+
+
+def test_every_option_of_the_api_has_its_name_here(capsys: pytest.CaptureFixture[str]) -> None:
+    """But for the reader and the writer, which are IN and OUT, and progress, which is for terminals."""
+    options = inspect.signature(convert).parameters.keys() - {"reader", "writer", "progress"}
+    with pytest.raises(SystemExit):
+        main(["convert", "--help"])
+    assert options | {"help", "json"} == {
+        name.replace("-", "_")
+        for name in re.findall(r"^  (?:-h, )?--([a-z-]+)", capsys.readouterr().out, re.M)
+    }
+    assert options == {name for _, keywords in OPTIONS.values() for name in keywords}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +153,105 @@ def test_failures_have_status_1_and_one_line(
 
 
 @pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (errdefs.Unknown("first line\nsecond line"), "first line; second line"),
+        (MemoryError(), "MemoryError"),
+        (ImportError("no module"), "no module"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_the_reason_is_one_line_whatever_happened(
+    layer: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    reason: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("layerdisk.tar2ext4.convert", fail)
+    assert main(["convert", str(layer), "out"]) == 1
+    assert capsys.readouterr() == ("", f"layerdisk: {reason}\n")
+
+
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+from layerdisk.cli import entry_point
+entry_point()
+"""
+
+
+@pytest.mark.parametrize("start", [LAYER[:5000], gzip.compress(LAYER)[:50]], ids=["plain", "gzip"])
+def test_an_interrupt_is_a_failure_that_leaves_nothing(tmp_path: Path, start: bytes) -> None:
+    """While it waits for standard input."""
+    (tmp_path / "out").write_bytes(b"older image")
+    command = [sys.executable, "-c", INTERRUPTIBLE, "convert", "-", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(start)
+    process.stdin.flush()
+    while len(os.listdir(tmp_path)) == 1:  # until it has begun to write
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    try:
+        out, err = process.communicate(timeout=5)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (1, b"", b"layerdisk: interrupted\n")
+    assert os.listdir(tmp_path) == ["out"]
+    assert (tmp_path / "out").read_bytes() == b"older image"
+
+
+@pytest.mark.parametrize("command", [["convert", "{layer}", "{out}"], ["inspect", "{image}"]])
+def test_a_reader_of_the_output_that_went_away_is_no_reason_to_speak(
+    tmp_path: Path, layer: Path, command: list[str]
+) -> None:
+    image = tmp_path / "expected"
+    expected(tmp_path)
+    names = {"layer": layer, "out": tmp_path / "out", "image": image}
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as output:
+        arguments = [sys.executable, "-m", "layerdisk", *(word.format(**names) for word in command)]
+        done = subprocess.run(arguments, stdout=output, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"")
+    if command[0] == "convert":
+        assert (tmp_path / "out").read_bytes() == image.read_bytes()
+
+
+def test_output_that_cannot_be_written_is_a_failure(layer: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        arguments = [sys.executable, "-m", "layerdisk", "convert", str(layer), str(layer.parent / "out")]
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"layerdisk: [Errno 28] No space left on device\n")
+
+
+CLOSED = {
+    "stdout": (1, "{layer}", 0, b"", b""),
+    "stderr": (2, "{layer}", 0, None, b""),
+    "stderr of a failure": (2, "no/such/layer", 1, b"", b""),
+    "stdin": (0, "-", 1, b"", b"layerdisk: standard input is closed\n"),
+}
+
+
+@pytest.mark.parametrize(("number", "source", "status", "out", "err"), CLOSED.values(), ids=CLOSED)
+def test_a_standard_stream_may_be_closed(
+    layer: Path, number: int, source: str, status: int, out: bytes | None, err: bytes
+) -> None:
+    code = f"import os, sys; os.close({number}); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    arguments = ["-m", "layerdisk", "convert", source.format(layer=layer), str(layer.parent / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, input=b"")
+    assert (done.returncode, done.stderr) == (status, err)
+    assert done.stdout.startswith(b"digest") if out is None else done.stdout == out
+    assert (layer.parent / "out").exists() == (status == 0)
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         [],
@@ -163,11 +280,15 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: layerdisk" in capsys.readouterr().out
 
 
-def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.2.3")
+@pytest.mark.parametrize("extension", [True, False], ids=["rust", "pure"])
+def test_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], extension: bool
+) -> None:
+    if not extension:
+        monkeypatch.setitem(sys.modules, "layerdisk._rust", None)
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
-    assert (caught.value.code, capsys.readouterr().out) == (0, "layerdisk 1.2.3\n")
+    assert (caught.value.code, capsys.readouterr().out) == (0, f"layerdisk {version('layerdisk')}\n")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +317,40 @@ def test_inspect(tmp_path: Path, layer: Path, capsys: pytest.CaptureFixture[str]
     value = json.loads(capsys.readouterr().out)
     assert set(value) == {"superblock", "vhd_footer", "counts"}
     assert value["superblock"]["s_uuid"] == "00" * 16
+
+
+@pytest.mark.parametrize("footer", [False, True], ids=["image", "vhd"])
+def test_inspect_as_json_agrees_with_convert(
+    tmp_path: Path, layer: Path, capsys: pytest.CaptureFixture[str], footer: bool
+) -> None:
+    out = tmp_path / "out"
+    given = ["--append-vhd-footer", "--vhd-unique-id", "00112233-4455-6677-8899-aabbccddeeff"]
+    assert main(["convert", str(layer), str(out), "--json", *(given if footer else [])]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert main(["inspect", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    zeros = "00" * 16
+    superblock = read_ext4_superblock(out)._asdict() | {"s_uuid": zeros, "s_volume_name": zeros}
+    assert found["superblock"] == superblock
+    assert found["counts"] == {
+        "file_size": result["image_size"] + 512 * footer,
+        "allocated_size": out.stat().st_blocks * 512,
+        "file_system_size": result["image_size"],
+        "block_size": 4096,
+        "blocks": result["blocks"],
+        "blocks_in_use": result["blocks"],
+        "inodes": superblock["s_inodes_count"],
+        "inodes_in_use": result["inodes"] + 9,  # the reserved ones, of which convert counts the root only
+        "directories": result["directories"],
+    }
+    if not footer:
+        assert found["vhd_footer"] is None
+        return
+    assert found["vhd_footer"].keys() == set(VhdFooter.__match_args__)
+    assert found["vhd_footer"]["cookie"] == "conectix"
+    assert found["vhd_footer"]["current_size"] == result["image_size"]
+    assert found["vhd_footer"]["unique_id"] == "00112233-4455-6677-8899-aabbccddeeff"
+    assert found["vhd_footer"]["checksum_valid"] is True
 
 
 def test_inspect_without_a_footer(tmp_path: Path, layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,24 +387,27 @@ def test_the_small_layer_is_that_of_the_image() -> None:
     assert layer.descriptor.size == (DATA / "layer.tar.gz").stat().st_size
 
 
-def test_progress_is_shown_on_a_terminal_and_cleared(tmp_path: Path) -> None:
-    master, slave = pty.openpty()
-    packed = tmp_path / "packed"
-    packed.write_bytes(archive(regular("f", os.urandom(3_000_000))))
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_progress_is_shown_on_a_terminal_and_cleared(tmp_path: Path, terminal: bool) -> None:
+    reading, writing = pty.openpty() if terminal else os.pipe()
+    packed = archive(regular("f", os.urandom(3_000_000)))
     command = [sys.executable, "-m", "layerdisk", "convert", "-", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=slave)
-    os.close(slave)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=writing)
+    os.close(writing)
     assert process.stdin is not None
     with process.stdin as stdin:
-        for start in range(0, packed.stat().st_size, 500_000):
-            stdin.write(packed.read_bytes()[start : start + 500_000])
+        for start in range(0, len(packed), 500_000):
+            stdin.write(packed[start : start + 500_000])
             stdin.flush()
             time.sleep(0.15)
     assert process.wait() == 0
-    shown = os.read(master, 1 << 16).decode()
-    os.close(master)
-    assert "MB/s" in shown
-    assert shown.endswith("\r\x1b[K")
+    shown = os.read(reading, 1 << 16).decode()
+    os.close(reading)
+    if terminal:
+        assert "MB/s" in shown
+        assert shown.endswith("\r\x1b[K")
+    else:
+        assert shown == ""
 
 
 def test_start_up_imports_little() -> None:

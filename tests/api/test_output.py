@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
+from layerdisk import _output
 from layerdisk._output import OutputFile
 from layerdisk.errdefs import InvalidArgument
 
@@ -41,6 +45,33 @@ def test_an_exception_passes_through_and_leaves_nothing(target: Path) -> None:
     with pytest.raises(KeyboardInterrupt), OutputFile(target):
         raise KeyboardInterrupt
     assert os.listdir(target.parent) == ["image"]
+
+
+def test_an_interrupt_at_any_line_leaves_nothing(target: Path) -> None:
+    """Also between the making of the file and the moment from which the `with` block would remove it."""
+    line = seen = 0
+    while seen == line:
+        line, seen = line + 1, 0
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal seen
+            if event == "line" and frame.f_code.co_filename == _output.__file__:
+                seen += 1
+                if seen == line:  # noqa: B023
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        with contextlib.suppress(KeyboardInterrupt):
+            sys.settrace(trace)
+            try:
+                with OutputFile(target):
+                    sys.settrace(None)
+            finally:
+                sys.settrace(None)
+        assert os.listdir(target.parent) == ["image"], f"after {line} lines"
+        assert target.read_bytes() == b"old"
+    assert line > 15
 
 
 def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:

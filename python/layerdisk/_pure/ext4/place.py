@@ -9,7 +9,7 @@ from ..path import components
 from ..units import LOST_AND_FOUND, ROOT, InodeNumber
 from . import inode, timestamp, xattr
 from .rules import Rules
-from .tree import EXTENTS, MARKED_OPAQUE, USED, WHITEOUT
+from .tree import EXTENTS, USED, WHITEOUT
 from .writer import Attributes, Writer, crash
 
 # Longest name of a directory entry in bytes.
