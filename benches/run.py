@@ -85,7 +85,7 @@ def _memory() -> Path:
 
 def _contenders(skip: Sequence[str]) -> dict[str, Callable[[Path, Path], list[str]]]:
     """Give what runs, by name: input and output to a command line."""
-    ours = [sys.executable, "-m", "layerdisk", "convert"]
+    ours = [sys.executable, str(Path(sys.executable).with_name("layerdisk")), "convert"]
     options = ["--convert-whiteout", "--append-vhd-footer", "--maximum-disk-size", str(MAXIMUM_DISK_SIZE)]
     contenders: dict[str, Callable[[Path, Path], list[str]]] = {
         "rust": lambda source, target: [*ours, str(source), str(target), *options, "--core", "rust"],

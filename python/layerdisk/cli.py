@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: with status 2, the command line is wrong; with 0, after --help and --version.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given).parse_args(given)
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
@@ -155,13 +157,23 @@ def _print_applied(layers: Sequence[tuple[Any, str]], as_json: bool) -> None:
         print(f"{applied.digest} {applied.size} {path}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """Give the parser of a command line: of one command where it is named, since making all takes a while."""
     parser = argparse.ArgumentParser(
-        prog="layerdisk", description="Container image layers as disks.", allow_abbrev=False
+        prog="layerdisk",
+        description="Container image layers as disks.",
+        allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    named = [_COMMANDS[name] for name in given[:1] if name in _COMMANDS]
+    for add in named or _COMMANDS.values():
+        add(commands)
+    return parser
 
+
+def _add_convert(commands: Any) -> None:
     convert = _command(
         commands, "convert", _convert, "convert a layer tar (plain, gzip, zstd) to an ext4 image"
     )
@@ -178,9 +190,13 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--vhd-unique-id", type=_uuid, metavar="UUID", help="by default from the content")
     _add_conversion_options(convert)
 
+
+def _add_inspect(commands: Any) -> None:
     inspect = _command(commands, "inspect", _inspect, "print superblock, VHD footer and counts of an image")
     inspect.add_argument("image", metavar="IMAGE")
 
+
+def _add_apply(commands: Any) -> None:
     apply = _command(
         commands,
         "apply",
@@ -208,11 +224,38 @@ def _parser() -> argparse.ArgumentParser:
         help="decrypt with ctd-decoder and the keys in this directory",
     )
     _add_conversion_options(apply)
-    return parser
+
+
+_COMMANDS: dict[str, Callable[[Any], None]] = {
+    "convert": _add_convert,
+    "inspect": _add_inspect,
+    "apply": _add_apply,
+}
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Finds out the terminal's width by itself: argparse asks for it at every option, and loads much for that."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_terminal_columns() - 2)
+
+
+@functools.cache
+def _terminal_columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size().columns or 80
+    except OSError:
+        return 80
 
 
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> Any:
-    command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    command = commands.add_parser(
+        name, help=text, description=text, allow_abbrev=False, formatter_class=_Formatter
+    )
     command.set_defaults(run=run)
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     return command

@@ -14,7 +14,7 @@ use layerdisk_core::pipeline::Source;
 use layerdisk_core::sink::file::FileSink;
 
 /// As the Python binding reads, in bytes.
-const CHUNK_LEN: usize = 256 * 1024;
+const CHUNK_LEN: usize = 1024 * 1024;
 
 struct FileSource(File);
 

@@ -11,8 +11,8 @@
 //! The source runs on the caller's thread, since only there signals arrive and a Python reader may be called.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -23,7 +23,11 @@ use crate::sink::Sink;
 use crate::tar::Input;
 
 /// Chunks under way at most: back-pressure, and the bound on memory.
-const CHUNKS: usize = 8;
+const CHUNKS: usize = 4;
+/// When all are under way, the source waits for so many to come back: waking it for each costs more than it gains.
+const BATCH: usize = 2;
+/// The digest and the one that is handed in.
+const CONSUMERS: usize = 2;
 /// How long the source's thread may wait before it looks for signals.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -52,22 +56,21 @@ pub struct Digest {
 pub fn run<S: Source, T: Send>(
     source: &mut S,
     canceled: &AtomicBool,
-    consume: impl FnOnce(&mut Chunks<S::Chunk>) -> Result<T> + Send,
+    consume: impl FnOnce(&mut Chunks<'_, S::Chunk>) -> Result<T> + Send,
 ) -> Result<(T, Digest)> {
+    let pool = Pool::new();
     thread::scope(|scope| {
-        let (events, inbox) = mpsc::channel();
         let (to_digest, for_digest) = mpsc::channel();
         let (to_consumer, for_consumer) = mpsc::channel();
-        let back = Events(events.clone());
-        let digest = scope.spawn(move || digest(&mut Chunks::new(for_digest, back)));
-        let back = Events(events);
-        let consumer = scope.spawn(move || -> Result<T> {
-            let mut chunks = Chunks::new(for_consumer, back);
+        let digest = scope.spawn(|| digest(&mut Chunks::new(for_digest, &pool)));
+        let consumer = scope.spawn(|| -> Result<T> {
+            let mut chunks = Chunks::new(for_consumer, &pool);
             let consumed = consume(&mut chunks)?;
             while chunks.next_chunk()? {}
             Ok(consumed)
         });
-        let fed = feed(source, &inbox, [to_digest, to_consumer]);
+        let fed = feed(source, &pool, &to_digest, &to_consumer);
+        drop((to_digest, to_consumer));
         if !matches!(fed, Ok(true)) {
             canceled.store(true, Ordering::Relaxed);
         }
@@ -80,102 +83,117 @@ pub fn run<S: Source, T: Send>(
     })
 }
 
-/// What the consumers tell the source.
-enum Event<C> {
-    /// One of two has no more use for the chunk.
-    Returned(Arc<C>),
-    /// One of two is through with its work, well or not.
-    Ended,
-}
-
-struct Events<C>(Sender<Event<C>>);
-
-impl<C> Drop for Events<C> {
-    fn drop(&mut self) {
-        let _ = self.0.send(Event::Ended); // nobody listens any more: as good
-    }
-}
-
 /// Passes the stream on; `false` if a consumer gave up before its end.
 fn feed<S: Source>(
     source: &mut S,
-    inbox: &Receiver<Event<S::Chunk>>,
-    consumers: [Sender<Option<Arc<S::Chunk>>>; 2],
+    pool: &Pool<S::Chunk>,
+    to_digest: &Sender<Option<Arc<S::Chunk>>>,
+    to_consumer: &Sender<Option<Arc<S::Chunk>>>,
 ) -> Result<bool> {
-    let mut under_way = 0;
     let mut spares = Vec::new();
+    let mut made = 0;
     loop {
-        // Everything that is back, and if too much is out, wait for some of it.
-        loop {
-            match next_event(source, inbox, under_way == CHUNKS)? {
-                Some(Event::Returned(chunk)) => {
-                    if let Some(spare) = Arc::into_inner(chunk) {
-                        spares.push(spare);
-                        under_way -= 1;
-                    }
-                }
-                Some(Event::Ended) => return Ok(false),
-                None => break,
-            }
-        }
-        let Some(chunk) = source.read(spares.pop())? else { break };
-        let chunk = Arc::new(chunk);
-        under_way += 1;
-        for consumer in &consumers {
-            if consumer.send(Some(chunk.clone())).is_err() {
+        if spares.is_empty() {
+            let mut returns = pool.wait(source, if made == CHUNKS { BATCH } else { 0 }, 1)?;
+            if returns.ended > 0 {
                 return Ok(false);
             }
+            spares.append(&mut returns.spares);
         }
-    }
-    for consumer in &consumers {
-        if consumer.send(None).is_err() {
+        let spare = spares.pop();
+        made += usize::from(spare.is_none());
+        let Some(chunk) = source.read(spare)? else { break };
+        // No copy may stay here: the consumer that gives the last one back returns the chunk.
+        let chunk = Arc::new(chunk);
+        if to_digest.send(Some(chunk.clone())).is_err() || to_consumer.send(Some(chunk)).is_err() {
             return Ok(false);
         }
     }
-    let mut ended = 0;
-    while ended < consumers.len() {
-        if let Some(Event::Ended) = next_event(source, inbox, true)? {
-            ended += 1;
-        }
+    if to_digest.send(None).is_err() || to_consumer.send(None).is_err() {
+        return Ok(false);
     }
+    drop(pool.wait(source, usize::MAX, CONSUMERS)?);
     Ok(true)
 }
 
-fn next_event<S: Source>(
-    source: &mut S,
-    inbox: &Receiver<Event<S::Chunk>>,
-    wait: bool,
-) -> Result<Option<Event<S::Chunk>>> {
-    if !wait {
-        return Ok(inbox.try_recv().ok());
+/// Where consumers leave what they are through with.
+struct Pool<C> {
+    returns: Mutex<Returns<C>>,
+    changed: Condvar,
+}
+
+struct Returns<C> {
+    /// Chunks that no consumer uses any more.
+    spares: Vec<C>,
+    /// Consumers that are through with their work, well or not.
+    ended: usize,
+}
+
+impl<C> Pool<C> {
+    fn new() -> Self {
+        Self { returns: Mutex::new(Returns { spares: Vec::new(), ended: 0 }), changed: Condvar::new() }
     }
-    loop {
-        match inbox.recv_timeout(POLL) {
-            Ok(event) => return Ok(Some(event)),
-            Err(RecvTimeoutError::Timeout) => source.poll()?,
-            Err(RecvTimeoutError::Disconnected) => return Ok(Some(Event::Ended)),
+
+    fn give_back(&self, chunk: Arc<C>) {
+        if let Some(spare) = Arc::into_inner(chunk) {
+            let mut returns = lock(&self.returns);
+            returns.spares.push(spare);
+            if returns.spares.len() >= BATCH {
+                self.changed.notify_one();
+            }
         }
+    }
+
+    fn end(&self) {
+        lock(&self.returns).ended += 1;
+        self.changed.notify_one();
+    }
+
+    /// Waits for so many chunks, or for so many consumers to end, and looks for signals meanwhile.
+    fn wait<S: Source<Chunk = C>>(
+        &self,
+        source: &mut S,
+        spares: usize,
+        ended: usize,
+    ) -> Result<MutexGuard<'_, Returns<C>>> {
+        let mut returns = lock(&self.returns);
+        while returns.spares.len() < spares && returns.ended < ended {
+            let waited = self.changed.wait_timeout(returns, POLL).unwrap_or_else(PoisonError::into_inner);
+            returns = waited.0;
+            if waited.1.timed_out() {
+                drop(returns);
+                source.poll()?;
+                returns = lock(&self.returns);
+            }
+        }
+        Ok(returns)
     }
 }
 
 /// The stream on a consumer's side.
-pub struct Chunks<C> {
+pub struct Chunks<'p, C> {
     inbox: Receiver<Option<Arc<C>>>,
     current: Option<Arc<C>>,
     ended: bool,
-    back: Events<C>,
+    pool: &'p Pool<C>,
 }
 
-impl<C> Chunks<C> {
-    fn new(inbox: Receiver<Option<Arc<C>>>, back: Events<C>) -> Self {
-        Self { inbox, current: None, ended: false, back }
+impl<'p, C> Chunks<'p, C> {
+    fn new(inbox: Receiver<Option<Arc<C>>>, pool: &'p Pool<C>) -> Self {
+        Self { inbox, current: None, ended: false, pool }
     }
 }
 
-impl<C: AsRef<[u8]>> Input for Chunks<C> {
+impl<C> Drop for Chunks<'_, C> {
+    fn drop(&mut self) {
+        self.pool.end();
+    }
+}
+
+impl<C: AsRef<[u8]>> Input for Chunks<'_, C> {
     fn next_chunk(&mut self) -> Result<bool> {
         if let Some(done) = self.current.take() {
-            let _ = self.back.0.send(Event::Returned(done)); // fails only when the source is gone
+            self.pool.give_back(done);
         }
         if self.ended {
             return Ok(false);
@@ -190,7 +208,7 @@ impl<C: AsRef<[u8]>> Input for Chunks<C> {
     }
 }
 
-fn digest<C: AsRef<[u8]>>(chunks: &mut Chunks<C>) -> Result<Digest> {
+fn digest<C: AsRef<[u8]>>(chunks: &mut Chunks<'_, C>) -> Result<Digest> {
     let mut sha256 = Sha256::new();
     let mut size = 0;
     while chunks.next_chunk()? {
