@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::path::{components, split_file};
 use crate::sink::Sink;
 use crate::tar::{Data, Entry, Input, Reader, Time};
+use crate::units::InodeNumber;
 use crate::whiteout;
 
 /// The name in ACL attributes that ext4 stores in a form of its own.
@@ -26,6 +27,9 @@ pub struct Mapper<S> {
     reproduce: bool,
     has_aufs: bool,
     notes: Vec<Note>,
+    /// The raw path before the last entry's name, and the directory that it led to; good until a removal.
+    remembered: (Vec<u8>, InodeNumber),
+    removals: u64,
 }
 
 impl<S: Sink> Mapper<S> {
@@ -37,6 +41,8 @@ impl<S: Sink> Mapper<S> {
             reproduce: options.rules.reproduce,
             has_aufs: false,
             notes: Vec::new(),
+            remembered: (Vec::new(), InodeNumber::ROOT),
+            removals: 0,
         }
     }
 
@@ -58,12 +64,17 @@ impl<S: Sink> Mapper<S> {
         let kind = self.kind(entry)?;
         let Some(kind) = kind else { return Ok(()) };
         let name = self.slashed(&entry.name);
-        let parts = components(&name);
-        if self.convert_whiteout && self.add_whiteout(&name, &parts)? {
-            return Ok(());
-        }
-        let parent = self.writer.make_parents(&parts)?;
-        let last = parts.last().copied().unwrap_or_default();
+        let (directory, file) = split_file(&name);
+        let (parent, last) = match self.remembered(directory, file) {
+            Some(parent) => (parent, file),
+            None => {
+                let parts = components(&name);
+                if self.convert_whiteout && self.add_whiteout(&name, &parts)? {
+                    return Ok(());
+                }
+                (self.make_parents(&name, &parts)?, parts.last().copied().unwrap_or_default())
+            }
+        };
         if entry.typeflag == b'1' {
             return self.writer.link(parent, last, &self.slashed(&entry.linkname));
         }
@@ -79,6 +90,26 @@ impl<S: Sink> Mapper<S> {
             }
         }
         self.writer.finish_file()
+    }
+
+    /// The directory of an ordinary entry, if it is the one of the entry before.
+    fn remembered(&self, directory: &[u8], file: &[u8]) -> Option<InodeNumber> {
+        let is_special =
+            matches!(file, b"" | b"." | b"..") || self.convert_whiteout && file.starts_with(whiteout::PREFIX);
+        let (path, parent) = &self.remembered;
+        (!is_special && path == directory && self.removals == self.writer.removals).then_some(*parent)
+    }
+
+    /// The directory of an entry, remembered unless the path to it is more than directories.
+    fn make_parents(&mut self, name: &[u8], parts: &[&[u8]]) -> Result<InodeNumber> {
+        let resolved = self.writer.resolved;
+        let parent = self.writer.make_parents(parts)?;
+        let (directory, file) = split_file(name);
+        if self.writer.resolved == resolved && parts.last() == Some(&file) && !whiteout::is_aufs(name) {
+            self.remembered = (directory.to_vec(), parent);
+            self.removals = self.writer.removals;
+        }
+        Ok(parent)
     }
 
     /// The type bits of an entry, 0 where its type flag gives none; `None` for one that is to be left out.

@@ -3,7 +3,7 @@
 
 use crate::path::{components, split_file};
 
-const PREFIX: &[u8] = b".wh.";
+pub const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Bookkeeping of AUFS: `.wh..wh.plnk`, `.wh..wh.aufs`, `.wh..wh.orph`.
 const AUFS_PREFIX: &[u8] = b".wh..wh.";

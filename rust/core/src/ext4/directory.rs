@@ -3,6 +3,8 @@
 
 use crate::units::{BLOCK_LEN, InodeNumber};
 
+/// Longest name of an entry in bytes.
+pub const MAX_NAME_LEN: usize = 255;
 const HEADER_LEN: usize = 8;
 /// An entry with a name of 1 to 4 bytes, and the room that the closing entry needs.
 const MIN_ENTRY_LEN: usize = 12;

@@ -3,17 +3,16 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Result, quote};
+use crate::ext4::directory::MAX_NAME_LEN;
 use crate::ext4::inode;
 use crate::ext4::rules::Rules;
-use crate::ext4::tree::{Node, flag};
+use crate::ext4::tree::{NameHash, Node, flag};
 use crate::ext4::writer::{Attributes, Writer, crash};
 use crate::ext4::xattr;
 use crate::path::components;
 use crate::sink::Sink;
 use crate::units::{BlockNumber, InodeNumber};
 
-/// Longest name of a directory entry in bytes.
-const MAX_NAME_LEN: usize = 255;
 /// Most links of an inode. Source: kernel, EXT4_LINK_MAX.
 pub const MAX_LINKS: u32 = 65000;
 /// Symlinks followed in one path. Source: containerd, continuity/fs/path.go.
@@ -45,7 +44,9 @@ impl<S: Sink> Writer<S> {
         name: &[u8],
         mut attributes: Attributes,
     ) -> Result<InodeNumber> {
-        let existing = if name.is_empty() { Some(InodeNumber::ROOT) } else { self.find_child(parent, name)? };
+        let hash = self.tree.hash(parent, name);
+        let existing =
+            if name.is_empty() { Some(InodeNumber::ROOT) } else { self.find_child(hash, parent, name)? };
         if let Some(number) = self.make_room(parent, name, existing, &mut attributes)? {
             self.set_attributes(number, &attributes, true)?;
             return Ok(number);
@@ -54,11 +55,11 @@ impl<S: Sink> Writer<S> {
         let number = self.tree.add(Node { links: u32::from(is_dir), ..Node::default() })?;
         self.set_attributes(number, &attributes, false)?;
         if existing.is_some()
-            && let Some(old) = self.tree.child(parent, name)
+            && let Some(old) = self.tree.child_at(hash, parent, name)
         {
             self.tree.node_mut(old).links -= 1;
         }
-        self.tree.insert_name(parent, name, number)?;
+        self.tree.insert_at(hash, parent, name, number)?;
         self.tree.node_mut(number).links += 1;
         if is_dir {
             self.tree.node_mut(parent).links += 1;
@@ -68,7 +69,9 @@ impl<S: Sink> Writer<S> {
 
     /// A hard link to what another entry made.
     pub fn link(&mut self, parent: InodeNumber, name: &[u8], target: &[u8]) -> Result<()> {
-        let existing = if name.is_empty() { Some(InodeNumber::ROOT) } else { self.find_child(parent, name)? };
+        let hash = self.tree.hash(parent, name);
+        let existing =
+            if name.is_empty() { Some(InodeNumber::ROOT) } else { self.find_child(hash, parent, name)? };
         if self.rules.reproduce
             && existing.is_some_and(|old| self.tree.node(old).is_dir() || self.tree.node(old).links < 2)
         {
@@ -112,13 +115,13 @@ impl<S: Sink> Writer<S> {
             None => {}
         }
         self.tree.node_mut(node).links += 1;
-        self.tree.insert_name(parent, name, node)
+        self.tree.insert_at(hash, parent, name, node)
     }
 
     /// An overlayfs whiteout: a character device 0:0.
     pub fn whiteout(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
         if !self.rules.reproduce {
-            match self.find_child(parent, name)? {
+            match self.find_child(self.tree.hash(parent, name), parent, name)? {
                 Some(old) if self.tree.node(old).is_dir() => {
                     // Only the lower layers' contents go, so that those of this layer stay.
                     self.note("B9", false, "hcsshim refuses a whiteout beside a directory of its own layer");
@@ -209,12 +212,12 @@ impl<S: Sink> Writer<S> {
         Ok(self.walk(above, false)?.and_then(|parent| self.tree.child(parent, name)))
     }
 
-    fn find_child(&self, parent: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>> {
+    fn find_child(&self, hash: NameHash, parent: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>> {
         check_name(name, &self.rules)?;
         if !self.tree.node(parent).is_dir() {
             return Err(Error::invalid_entry("the path leads through a file"));
         }
-        Ok(self.tree.child(parent, name))
+        Ok(self.tree.child_at(hash, parent, name))
     }
 
     /// Follows a path from the root; with `make`, makes what is missing.
@@ -239,6 +242,7 @@ impl<S: Sink> Writer<S> {
 
     /// A walk on which there is something else than a directory: symlinks are followed inside the root (B11).
     fn walk_resolving(&mut self, parts: &[&[u8]], make: bool) -> Result<Option<InodeNumber>> {
+        self.resolved += 1;
         let mut rest: Vec<Cow<'_, [u8]>> = parts.iter().rev().map(|part| Cow::Borrowed(*part)).collect();
         let mut above = Vec::new();
         let mut directory = InodeNumber::ROOT;
@@ -369,6 +373,7 @@ impl<S: Sink> Writer<S> {
         if number == InodeNumber::ROOT || number == InodeNumber::LOST_AND_FOUND {
             return Err(Error::invalid_entry("the root directory and lost+found cannot be replaced"));
         }
+        self.removals += 1;
         self.tree.remove_name(parent, name);
         if self.tree.node(number).is_dir() {
             self.tree.node_mut(parent).links -= 1;

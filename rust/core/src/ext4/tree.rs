@@ -1,12 +1,12 @@
 //! The file system in memory: inodes and names, as few bytes for each as the image needs.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use hashbrown::HashTable;
 
 use crate::error::{Error, Result};
-use crate::ext4::directory::FileType;
+use crate::ext4::directory::{FileType, MAX_NAME_LEN};
 use crate::ext4::inode;
 use crate::ext4::timestamp::Timestamp;
 use crate::ext4::xattr::{self, InlineArea, Xattrs};
@@ -88,11 +88,29 @@ struct Name {
     length: u8,
 }
 
+/// Where a name is in the index, there or not.
+#[derive(Clone, Copy)]
+pub struct NameHash(u32);
+
+impl NameHash {
+    /// The index takes its tags from the upper bits and its places from the lower ones.
+    fn spread(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
+    }
+}
+
+/// A name's place in `Tree::names`, with its hash: so that the index can grow, and others be told apart, without it.
+#[derive(Clone, Copy)]
+struct Indexed {
+    at: u32,
+    hash: NameHash,
+}
+
 pub struct Tree {
     nodes: Vec<Node>,
     names: Vec<Name>,
     name_bytes: Vec<u8>,
-    index: HashTable<u32>,
+    index: HashTable<Indexed>,
     by_parent: Option<HashMap<InodeNumber, Vec<u32>>>,
     hasher: RandomState, // keeps crafted names from colliding; nothing of it shows in the image
     inline_xattrs: Vec<InlineArea>,
@@ -161,15 +179,30 @@ impl Tree {
     }
 
     pub fn child(&self, parent: InodeNumber, name: &[u8]) -> Option<InodeNumber> {
-        let hash = self.hash(parent, name);
-        let found = self.index.find(hash, |&at| self.is(at, parent, name))?;
-        self.names.get(*found as usize).map(|name| name.child)
+        self.child_at(self.hash(parent, name), parent, name)
+    }
+
+    /// The same for a name whose hash is known.
+    pub fn child_at(&self, hash: NameHash, parent: InodeNumber, name: &[u8]) -> Option<InodeNumber> {
+        let found = self.index.find(hash.spread(), |indexed| self.is(indexed, hash, parent, name))?;
+        self.names.get(found.at as usize).map(|name| name.child)
     }
 
     /// Gives a name to a node, in place of the node that has it. Link counts are the caller's.
     pub fn insert_name(&mut self, parent: InodeNumber, name: &[u8], child: InodeNumber) -> Result<()> {
-        let hash = self.hash(parent, name);
-        if let Some(&at) = self.index.find(hash, |&at| self.is(at, parent, name)) {
+        self.insert_at(self.hash(parent, name), parent, name, child)
+    }
+
+    /// The same for a name whose hash is known.
+    pub fn insert_at(
+        &mut self,
+        hash: NameHash,
+        parent: InodeNumber,
+        name: &[u8],
+        child: InodeNumber,
+    ) -> Result<()> {
+        let found = self.index.find(hash.spread(), |indexed| self.is(indexed, hash, parent, name));
+        if let Some(&Indexed { at, .. }) = found {
             if let Some(entry) = self.names.get_mut(at as usize) {
                 entry.child = child;
             }
@@ -184,21 +217,19 @@ impl Tree {
         if let Some(by_parent) = &mut self.by_parent {
             by_parent.entry(parent).or_default().push(position);
         }
-        let Self { index, names, name_bytes, hasher, .. } = self;
-        index.insert_unique(hash, position, |&at| {
-            names.get(at as usize).map_or(0, |n| hash_name(hasher, n.parent, bytes_of(name_bytes, n)))
-        });
+        let indexed = Indexed { at: position, hash };
+        self.index.insert_unique(hash.spread(), indexed, |indexed| indexed.hash.spread());
         Ok(())
     }
 
     pub fn remove_name(&mut self, parent: InodeNumber, name: &[u8]) {
         let hash = self.hash(parent, name);
         let Self { index, names, name_bytes, .. } = self;
-        let entry = index.find_entry(hash, |&at| {
+        let entry = index.find_entry(hash.spread(), |&Indexed { at, .. }| {
             names.get(at as usize).is_some_and(|n| n.parent == parent && bytes_of(name_bytes, n) == name)
         });
         if let Ok(entry) = entry {
-            let (at, _) = entry.remove();
+            let (Indexed { at, .. }, _) = entry.remove();
             if let Some(name) = names.get_mut(at as usize) {
                 name.child = InodeNumber(0);
             }
@@ -330,14 +361,28 @@ impl Tree {
         self.names.iter().enumerate().filter(|(_, name)| name.child.0 != 0)
     }
 
-    fn is(&self, at: u32, parent: InodeNumber, name: &[u8]) -> bool {
-        self.names
-            .get(at as usize)
-            .is_some_and(|n| n.parent == parent && bytes_of(&self.name_bytes, n) == name)
+    fn is(&self, indexed: &Indexed, hash: NameHash, parent: InodeNumber, name: &[u8]) -> bool {
+        indexed.hash.0 == hash.0
+            && self
+                .names
+                .get(indexed.at as usize)
+                .is_some_and(|n| n.parent == parent && bytes_of(&self.name_bytes, n) == name)
     }
 
-    fn hash(&self, parent: InodeNumber, name: &[u8]) -> u64 {
-        hash_name(&self.hasher, parent, name)
+    pub fn hash(&self, parent: InodeNumber, name: &[u8]) -> NameHash {
+        let mut hasher = self.hasher.build_hasher();
+        let mut key = [0; 4 + MAX_NAME_LEN];
+        let (number, rest) = key.split_at_mut(4);
+        number.copy_from_slice(&parent.0.to_le_bytes());
+        match rest.get_mut(..name.len()) {
+            // One write is faster than two.
+            Some(place) => {
+                place.copy_from_slice(name);
+                hasher.write(key.get(..4 + name.len()).unwrap_or_default());
+            }
+            None => hasher.write(name), // no name is so long
+        }
+        NameHash(hasher.finish() as u32)
     }
 }
 
@@ -345,10 +390,6 @@ impl Default for Tree {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn hash_name(hasher: &RandomState, parent: InodeNumber, name: &[u8]) -> u64 {
-    hasher.hash_one((parent, name))
 }
 
 fn bytes_of<'t>(name_bytes: &'t [u8], name: &Name) -> &'t [u8] {

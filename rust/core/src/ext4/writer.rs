@@ -85,6 +85,10 @@ pub struct Writer<S> {
     /// B23: a directory has too many links for its field.
     pub(super) dir_nlink: bool,
     pub(super) notes: Vec<Note>,
+    /// How often something was taken away, after which what a path led to must be looked up anew.
+    pub removals: u64,
+    /// How often a path led through something else than directories.
+    pub resolved: u64,
     open: Option<Open>,
 }
 
@@ -101,6 +105,8 @@ impl<S: Sink> Writer<S> {
             freed: Vec::new(),
             dir_nlink: false,
             notes: Vec::new(),
+            removals: 0,
+            resolved: 0,
             open: None,
         }
     }
