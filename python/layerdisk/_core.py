@@ -10,7 +10,7 @@ import importlib
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .errdefs import InvalidArgument
 
@@ -54,6 +54,11 @@ class Core(Protocol):
     def read_superblock(self, start: bytes) -> dict[str, int | bytes]:
         """Read an ext4 superblock from the first 2048 bytes of an image; InvalidArgument if there is none."""
 
+
+if TYPE_CHECKING:
+    from . import _pure, _rust
+
+    _CORES: tuple[Core, ...] = (_rust, _pure)  # a core that is not as the protocol says does not pass mypy
 
 _MODULES = {"rust": "layerdisk._rust", "python": "layerdisk._pure"}
 _warned = False

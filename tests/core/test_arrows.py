@@ -96,7 +96,7 @@ FACE = {
     "tar2ext4": Row("_core _output _sink errdefs"),
     "vhd": Row("errdefs"),
     "errdefs": Row(""),
-    "_core": Row("errdefs", late="_rust _pure"),
+    "_core": Row("errdefs", late="_rust _pure", for_types="_rust _pure"),
     "_rust": Row(""),
     "_decompress": Row("errdefs"),
     "_process": Row("_decompress errdefs"),
