@@ -41,7 +41,8 @@ CORE = {
     "ext4": "",
     "ext4/writer": "ext4/layout ext4/tree ext4/inode ext4/extent ext4/xattr ext4/timestamp ext4/rules "
     "sink sink/output units error",
-    "ext4/place": "ext4/writer ext4/tree ext4/directory ext4/inode ext4/xattr ext4/timestamp ext4/rules path sink units error",
+    "ext4/place": "ext4/writer ext4/tree ext4/directory ext4/inode ext4/xattr ext4/timestamp ext4/rules path "
+    "sink units error",
     "ext4/close": "ext4/writer ext4/place ext4/layout ext4/tree ext4/superblock ext4/group_descriptor ext4/bitmap "
     "ext4/inode ext4/extent ext4/directory ext4/xattr sink units error",
     "ext4/layout": "ext4/group_descriptor ext4/inode units",
