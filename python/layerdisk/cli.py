@@ -47,13 +47,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # as where it is closed
             sys.stdout.flush()
     except BrokenPipeError:  # who reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        status = 1
     except (LayerdiskError, OSError, ImportError, MemoryError) as error:
-        return _failed("; ".join(str(error).split("\n")) or type(error).__name__)
+        status = _failed("; ".join(str(error).split("\n")) or type(error).__name__)
     except KeyboardInterrupt:
-        return _failed("interrupted")
-    return 0
+        status = _failed("interrupted")
+    else:
+        return 0
+    _end_output()
+    return status
+
+
+def _end_output() -> None:
+    """Write what is left to write, and if that fails keep the interpreter from trying again at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(reason: str) -> int:
