@@ -224,10 +224,12 @@ def test_a_reader_of_the_output_that_went_away_is_no_reason_to_speak(
         assert (tmp_path / "out").read_bytes() == image.read_bytes()
 
 
-def test_output_that_cannot_be_written_is_a_failure(layer: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_output_that_cannot_be_written_is_a_failure(layer: Path, unbuffered: str) -> None:
     with open("/dev/full", "wb") as full:
         arguments = [sys.executable, "-m", "layerdisk", "convert", str(layer), str(layer.parent / "out")]
-        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE)
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, env=environment)
     assert (done.returncode, done.stderr) == (1, b"layerdisk: [Errno 28] No space left on device\n")
 
 
