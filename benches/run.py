@@ -92,6 +92,8 @@ def _contenders(skip: Sequence[str]) -> dict[str, Callable[[Path, Path], list[st
         "pure": lambda source, target: [*ours, str(source), str(target), *options, "--core", "python"],
     }
     if "peer" not in skip:
+        if shutil.which("igzip") is None:
+            raise SystemExit("benches: igzip is not installed, with which the peer inflates; see README.md")
         oracle = _build_oracle()
         contenders["peer"] = lambda source, target: [oracle, "convert", "-o", str(target), str(source)]
     if "limit" not in skip:
