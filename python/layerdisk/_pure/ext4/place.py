@@ -49,8 +49,8 @@ class PlacingWriter(Writer):
         return parent
 
     def create(self, parent: InodeNumber, name: bytes, attributes: Attributes) -> InodeNumber:
-        """Create a node, or make what has the name into it. The root has an empty name."""
-        existing = self._find_child(parent, name) if name else ROOT
+        """Create a node, or make what has the name into it."""
+        existing = self._find_child(parent, name)
         reused = self._make_room(parent, name, existing, attributes)
         if reused is not None:
             self.set_attributes(reused, attributes, reused=True)
@@ -91,7 +91,7 @@ class PlacingWriter(Writer):
     def link(self, parent: InodeNumber, name: bytes, target: bytes) -> None:
         """Make a hard link to what another entry made."""
         tree = self.tree
-        existing = self._find_child(parent, name) if name else ROOT
+        existing = self._find_child(parent, name)
         if (
             self.rules.reproduce
             and existing is not None
@@ -204,6 +204,9 @@ class PlacingWriter(Writer):
         return parent
 
     def _find_child(self, parent: InodeNumber, name: bytes) -> InodeNumber | None:
+        """Give what has a name that an entry is to get. The root has an empty name."""
+        if not name:
+            return ROOT
         _check_name(name, self.rules)
         if not self.tree.is_dir(parent):
             raise InvalidEntry("the path leads through a file")

@@ -37,7 +37,7 @@ impl<S: Sink> Writer<S> {
         Ok(parent)
     }
 
-    /// Creates a node, or makes what has the name into it. The root has an empty name.
+    /// Creates a node, or makes what has the name into it.
     pub fn create(
         &mut self,
         parent: InodeNumber,
@@ -45,8 +45,7 @@ impl<S: Sink> Writer<S> {
         mut attributes: Attributes,
     ) -> Result<InodeNumber> {
         let hash = self.tree.hash(parent, name);
-        let existing =
-            if name.is_empty() { Some(InodeNumber::ROOT) } else { self.find_child(hash, parent, name)? };
+        let existing = self.find_child(hash, parent, name)?;
         if let Some(number) = self.make_room(parent, name, existing, &mut attributes)? {
             self.set_attributes(number, &attributes, true)?;
             return Ok(number);
@@ -70,8 +69,7 @@ impl<S: Sink> Writer<S> {
     /// A hard link to what another entry made.
     pub fn link(&mut self, parent: InodeNumber, name: &[u8], target: &[u8]) -> Result<()> {
         let hash = self.tree.hash(parent, name);
-        let existing =
-            if name.is_empty() { Some(InodeNumber::ROOT) } else { self.find_child(hash, parent, name)? };
+        let existing = self.find_child(hash, parent, name)?;
         if self.rules.reproduce
             && existing.is_some_and(|old| self.tree.node(old).is_dir() || self.tree.node(old).links < 2)
         {
@@ -212,7 +210,11 @@ impl<S: Sink> Writer<S> {
         Ok(self.walk(above, false)?.and_then(|parent| self.tree.child(parent, name)))
     }
 
+    /// What has a name that an entry is to get. The root has an empty name.
     fn find_child(&self, hash: NameHash, parent: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>> {
+        if name.is_empty() {
+            return Ok(Some(InodeNumber::ROOT));
+        }
         check_name(name, &self.rules)?;
         if !self.tree.node(parent).is_dir() {
             return Err(Error::invalid_entry("the path leads through a file"));
