@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
 from .errdefs import DataLoss, Internal, ResourceExhausted, TruncatedStream
 
@@ -22,8 +22,6 @@ ZSTD_MAX_WINDOW_BYTES = 1 << 29  # what containerd's decoder allows; zstandard a
 
 _PEEK_BYTES = 10  # what containerd looks at
 _INPUT_BYTES = 128 * 1024  # of compressed data at once: large enough to be fast, small enough for the cache
-_JOIN_BYTES = 64 * 1024  # output pieces below this are joined, so that tiny members cost the reader little
-_SMALL_INPUT_BYTES = 4 * 1024  # first piece for a new gzip member: what lies behind its end gets copied
 _READ_ALL_BYTES = 1024 * 1024
 
 _Read = TypeVar("_Read")
@@ -54,12 +52,9 @@ def decompress(reader: Readable) -> Readable:
     Source: RFC 1952, RFC 8878; containerd pkg/archive/compression.
     """
     start = _peek(reader)
+    whole = reader if _seek_back(reader, len(start)) else _Pushback(start, reader)
     opener = detect(start)
-    if opener is not None:
-        return opener(_Pushback(start, reader))
-    if _seek_back(reader, len(start)):
-        return reader
-    return _Pushback(start, reader)
+    return whole if opener is None else opener(whole)
 
 
 def detect(start: bytes) -> Callable[[Readable], Readable] | None:
@@ -104,8 +99,25 @@ def _seek_back(reader: Any, count: int) -> bool:
 def _read(reader: Readable, size: int) -> bytes:
     piece = reader.read(size)
     if piece is None:
-        raise BlockingIOError("the reader is in non-blocking mode and has no data now")
+        raise _would_block()
     return piece
+
+
+def _read_into(reader: Readable, buffer: WriteableBuffer) -> int:
+    readinto = getattr(reader, "readinto", None)
+    if readinto is not None:
+        count: int | None = readinto(buffer)
+        if count is None:
+            raise _would_block()
+        return count
+    with memoryview(buffer).cast("B") as view:
+        piece = _read(reader, len(view))
+        view[: len(piece)] = piece
+    return len(piece)
+
+
+def _would_block() -> BlockingIOError:
+    return BlockingIOError("the reader is in non-blocking mode and has no data now")
 
 
 class _Stream(io.RawIOBase):
@@ -157,105 +169,57 @@ class GzipReader(_Stream):
     """
 
     def __init__(self, reader: Readable) -> None:
-        self._reader = reader
-        self._new_member, self._errors = _inflate_library()
-        self._member: Any = self._new_member()
-        self._input = memoryview(b"")  # read and not yet given to the library
-        self._feed_bytes = _INPUT_BYTES
-        self._consumed = 0
-        self._at_end = False
+        import zlib
+        from gzip import BadGzipFile, GzipFile
+
+        self._source = _Counted(reader)
+        self._plain: Any
+        try:
+            # The reader inside isal's public file object, which would copy everything once more.
+            from isal.isal_zlib import _GzipReader, error
+        except ImportError:
+            self._plain = GzipFile(fileobj=cast(BinaryIO, self._source), mode="rb")
+            self._errors: Any = (BadGzipFile, zlib.error)
+        else:
+            self._plain = _GzipReader(self._source, _INPUT_BYTES)
+            self._errors = (BadGzipFile, zlib.error, error, OverflowError)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        if self.closed:
+            raise ValueError("read of closed stream")
+        return self._checked(lambda: self._plain.readinto(buffer))
 
     def _piece(self, size: int) -> bytes:
-        piece = self._inflate(size)
-        if len(piece) >= min(size, _JOIN_BYTES) or not piece:
-            return piece
-        pieces, total = [piece], len(piece)
-        while total < min(size, _JOIN_BYTES):
-            piece = self._inflate(size - total)
-            if not piece:
-                break
-            pieces.append(piece)
-            total += len(piece)
-        return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+        return self._checked(lambda: self._plain.read(size))
 
-    def _inflate(self, size: int) -> bytes:
-        """Give what the library makes of the next input, as it is."""
-        while not self._at_end:
-            feed = self._member.unconsumed_tail or self._next_input()
-            if not feed:
-                raise TruncatedStream(f"gzip stream ends early, at byte {self._consumed}")
-            try:
-                piece: bytes = self._member.decompress(feed, size)
-            except self._errors as error:
-                raise DataLoss(f"gzip stream is damaged before byte {self._consumed}: {error}") from error
-            if self._member.eof:
-                self._end_member()
-            if piece:
-                return piece
-        return b""
-
-    def _next_input(self) -> memoryview:
-        if not self._input:
-            self._input = memoryview(_read(self._reader, _INPUT_BYTES))
-        feed = self._input[: self._feed_bytes]
-        self._input = self._input[len(feed) :]
-        self._consumed += len(feed)
-        self._feed_bytes = min(2 * self._feed_bytes, _INPUT_BYTES)
-        return feed
-
-    def _end_member(self) -> None:
-        """Find the next member, or make sure that nothing but padding follows."""
-        self._put_back(len(self._member.unused_data))
-        self._feed_bytes = _SMALL_INPUT_BYTES
-        if not self._input:
-            self._input = memoryview(_read(self._reader, _INPUT_BYTES))
-        if not self._input:
-            self._at_end = True
-        elif self._input[0] == 0:
-            self._skip_padding()
-        else:
-            self._expect_member()
-
-    def _put_back(self, unused: int) -> None:
-        """Return the end of the last feed to the input: both are slices of one buffer."""
-        whole = self._input.obj
-        assert isinstance(whole, bytes)
-        self._input = memoryview(whole)[len(whole) - len(self._input) - unused :]
-        self._consumed -= unused
-
-    def _skip_padding(self) -> None:
-        while self._input:
-            if any(self._input):
-                raise DataLoss(f"gzip stream: NUL padding after byte {self._consumed} has other bytes in it")
-            self._input = memoryview(_read(self._reader, _INPUT_BYTES))
-        self._at_end = True
-
-    def _expect_member(self) -> None:
-        start = bytes(self._input[: len(GZIP_MAGIC)])
-        while len(start) < len(GZIP_MAGIC):
-            more = _read(self._reader, _INPUT_BYTES)
-            if not more:
-                break
-            self._input = memoryview(start + more)
-            start = bytes(self._input[: len(GZIP_MAGIC)])
-        if not GZIP_MAGIC.startswith(start):
+    def _checked(self, read: Callable[[], _Read]) -> _Read:
+        try:
+            return read()
+        except EOFError as error:
+            raise TruncatedStream(f"gzip stream ends early, at byte {self._source.position}") from error
+        except self._errors as error:
             raise DataLoss(
-                f"gzip stream: bytes {start.hex(' ')} follow a member at byte {self._consumed}; "
-                "only another member (1f 8b 08) or NUL padding may"
-            )
-        self._member = self._new_member()
+                f"gzip stream is damaged before byte {self._source.position}: {error}"
+                " (behind a member only another one, 1f 8b 08, or NUL padding may follow)"
+            ) from error
 
 
-def _inflate_library() -> tuple[Callable[[], Any], Any]:
-    """Give what makes a decompressor of one gzip member, and its errors: isal where it is, else zlib."""
-    import zlib
+class _Counted(_Stream):
+    """A reader that knows how far it was read; `position` is in bytes."""
 
-    wbits = 16 + zlib.MAX_WBITS  # gzip framing
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return lambda: zlib.decompressobj(wbits), (zlib.error,)
-    return lambda: isal_zlib.decompressobj(wbits), (isal_zlib.error, zlib.error)
+    def __init__(self, reader: Readable) -> None:
+        self._reader = reader
+        self.position = 0
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        count = _read_into(self._reader, buffer)
+        self.position += count
+        return count
+
+    def _piece(self, size: int) -> bytes:
+        piece = _read(self._reader, size)
+        self.position += len(piece)
+        return piece
 
 
 class ZstdReader(_Stream):

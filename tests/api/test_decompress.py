@@ -131,9 +131,9 @@ def test_a_stream_cut_at_any_byte_is_an_error(parts: list[bytes], most: int) -> 
 
 
 FOLLOWED = {
-    "gzip": (GZIP, b"x", f"gzip stream: bytes 78 follow a member at byte {len(GZIP)}"),
-    "gzip, other method": (GZIP, b"\x1f\x8b\x07xxxxxxx", "gzip stream: bytes 1f 8b 07 follow a member"),
-    "gzip, padding": (GZIP, bytes(1000) + b"x", "NUL padding after byte"),
+    "gzip": (GZIP, b"x" * 10, r"before byte \d+: Not a gzipped file .* only another one, 1f 8b 08, or NUL padding"),
+    "gzip, other method": (GZIP, b"\x1f\x8b\x07xxxxxxx", "Unknown compression method .* only another one"),
+    "gzip, padding": (GZIP, bytes(1000) + b"x" * 10, "Not a gzipped file .* only another one"),
     "zstd": (ZSTD, b"xxxx", f"zstd stream: bytes 78 78 78 78 at byte {len(ZSTD)} start no frame"),
     "zstd, padding": (ZSTD, bytes(8), f"zstd stream: bytes 00 00 00 00 at byte {len(ZSTD)} start no frame"),
     "zstd, gzip": (ZSTD, GZIP, f"zstd stream: bytes 1f 8b 08 00 at byte {len(ZSTD)} start no frame"),
@@ -144,6 +144,14 @@ FOLLOWED = {
 def test_what_follows_must_be_more_of_the_same(blob: bytes, garbage: bytes, message: str) -> None:
     with pytest.raises(errdefs.DataLoss, match=message):
         read_all(decompress(Chunked(blob + garbage, 1 << 20)))
+
+
+@pytest.mark.parametrize("padding", [0, 1000])
+@pytest.mark.parametrize("length", range(1, 10))
+def test_a_gzip_stream_followed_by_less_than_a_header_is_an_error(length: int, padding: int) -> None:
+    for garbage in (b"x" * length, GZIP[:length]):
+        with pytest.raises(errdefs.DataLoss, match=r"gzip stream .* byte \d+"):
+            read_all(decompress(io.BytesIO(GZIP + bytes(padding) + garbage)))
 
 
 @pytest.mark.parametrize("at", [-1, -5, -1000], ids=["length", "crc", "data"])
