@@ -190,8 +190,8 @@ def _seconds(arguments: Sequence[object]) -> float:
 def _warm(path: Path, length: int) -> None:
     """Make the machine have so many bytes of memory ready.
 
-    A virtual machine gives memory that it does not use back to its host, and pays for it when it is needed again:
-    up to five times what a write costs otherwise, and whoever runs first after a pause would pay.
+    A virtual machine gives memory that it does not use back to its host, seconds after it became free, and pays for
+    it when it needs it again: up to five times what a write costs otherwise.
     """
     piece = bytes(_WARM_BYTES)
     with path.open("wb", buffering=0) as file:
