@@ -13,7 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes};
 use crate::error::external;
 
 /// How much is asked of a reader at once, in bytes.
-const CHUNK_LEN: usize = 1024 * 1024;
+const CHUNK_LEN: usize = 128 * 1024;
 
 /// Part of a Python object's memory, pinned by a buffer export for as long as this lives.
 pub struct Chunk {

@@ -70,6 +70,7 @@ impl<S: Sink> Writer<S> {
     /// Depth first from the root, the subdirectories of each in the order of its entries.
     fn write_directories(&mut self) -> Result<()> {
         let Self { tree, output, rules, .. } = self;
+        tree.close_index();
         let children = tree.children();
         let mut encoder = Encoder::default();
         let mut runs = Vec::new();
@@ -154,36 +155,37 @@ impl<S: Sink> Writer<S> {
         } else if matches!(node.kind(), inode::TYPE_CHARACTER | inode::TYPE_BLOCK) {
             i_block = device_block(node.data);
         }
+        let (owner, extra) = (self.tree.owner(node), self.tree.extra(node));
         let links = if self.dir_nlink && node.is_dir() && node.links > MAX_LINKS { 1 } else { node.links };
         Inode {
             i_mode: U16::new(node.mode),
-            i_uid: U16::new(node.uid as u16),
+            i_uid: U16::new(owner.uid as u16),
             i_size_lo: U32::new(node.size as u32),
-            i_atime: U32::new(node.atime.low()),
-            i_ctime: U32::new(node.ctime.low()),
+            i_atime: U32::new(extra.atime.low()),
+            i_ctime: U32::new(extra.ctime.low()),
             i_mtime: U32::new(node.mtime.low()),
             i_dtime: U32::ZERO,
-            i_gid: U16::new(node.gid as u16),
+            i_gid: U16::new(owner.gid as u16),
             i_links_count: U16::new(links as u16),
             i_blocks_lo: U32::new(node.blocks),
             i_flags: U32::new(flags),
             i_version: U32::ZERO,
             i_block,
             i_generation: U32::ZERO,
-            i_file_acl_lo: U32::new(node.xattr_block.0),
+            i_file_acl_lo: U32::new(extra.xattr_block.0),
             i_size_high: U32::new((node.size >> 32) as u32),
             i_obso_faddr: U32::ZERO,
             i_blocks_high: U16::ZERO,
             i_file_acl_high: U16::ZERO,
-            i_uid_high: U16::new((node.uid >> 16) as u16),
-            i_gid_high: U16::new((node.gid >> 16) as u16),
+            i_uid_high: U16::new((owner.uid >> 16) as u16),
+            i_gid_high: U16::new((owner.gid >> 16) as u16),
             i_checksum_lo: U16::ZERO,
             i_reserved: U16::ZERO,
             i_extra_isize: U16::new(inode::EXTRA_ISIZE),
             i_checksum_hi: U16::ZERO,
-            i_ctime_extra: U32::new(node.ctime.high()),
+            i_ctime_extra: U32::new(extra.ctime.high()),
             i_mtime_extra: U32::new(node.mtime.high()),
-            i_atime_extra: U32::new(node.atime.high()),
+            i_atime_extra: U32::new(extra.atime.high()),
             i_crtime: U32::new(node.mtime.low()),
             i_crtime_extra: U32::new(node.mtime.high()),
             xattr_magic: U32::new(if area.is_some() { xattr::MAGIC } else { 0 }),

@@ -396,7 +396,7 @@ impl<S: Sink> Writer<S> {
 
     fn release(&mut self, number: InodeNumber) {
         self.free_data(number);
-        let xattr_block = self.tree.node(number).xattr_block;
+        let xattr_block = self.tree.extra(self.tree.node(number)).xattr_block;
         if xattr_block != BlockNumber(0) {
             self.freed.push((xattr_block, 1));
         }
@@ -419,13 +419,14 @@ impl<S: Sink> Writer<S> {
     /// A node's attributes without its xattrs, for a copy of it.
     fn attributes_of(&self, number: InodeNumber) -> Attributes {
         let node = self.tree.node(number);
+        let (owner, extra) = (self.tree.owner(node), self.tree.extra(node));
         let is_device = matches!(node.kind(), inode::TYPE_CHARACTER | inode::TYPE_BLOCK);
         Attributes {
             mode: node.mode,
-            uid: node.uid,
-            gid: node.gid,
-            atime: self.rules.copied(node.atime),
-            ctime: self.rules.copied(node.ctime),
+            uid: owner.uid,
+            gid: owner.gid,
+            atime: self.rules.copied(extra.atime),
+            ctime: self.rules.copied(extra.ctime),
             mtime: self.rules.copied(node.mtime),
             device: if is_device { node.data } else { 0 },
             ..Attributes::default()
@@ -435,7 +436,8 @@ impl<S: Sink> Writer<S> {
     /// Whether hcsshim changes one of the node's times when it copies them.
     fn copies_wrongly(&self, number: InodeNumber) -> bool {
         let node = self.tree.node(number);
-        [node.atime, node.ctime, node.mtime].iter().any(|time| !time.survives_hcsshim_copy())
+        let extra = self.tree.extra(node);
+        [extra.atime, extra.ctime, node.mtime].iter().any(|time| !time.survives_hcsshim_copy())
     }
 }
 

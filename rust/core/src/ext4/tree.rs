@@ -26,29 +26,43 @@ pub mod flag {
     pub const OPAQUE: u8 = 16;
 }
 
-/// One inode. 64 bytes, since a layer can have millions.
+/// One inode. 40 bytes, since a layer can have millions: `Tree` keeps what many share and what few have.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
     pub size: u64,
-    pub atime: Timestamp,
-    pub ctime: Timestamp,
     /// Also the creation time.
     pub mtime: Timestamp,
-    pub uid: u32,
-    pub gid: u32,
     pub links: u32,
     /// i_blocks: the xattr block, data, and extent index.
     pub blocks: u32,
     /// First data block, device number, or place in `Tree::text` of a short symlink's target or inline data.
     pub data: u32,
-    pub xattr_block: BlockNumber,
-    /// 1 + place in `Tree::inline_xattrs`, 0 for none.
-    pub(super) inline_xattrs: u32,
+    /// Place in `Tree::owners`.
+    pub(super) owner: u32,
+    /// 1 + place in `Tree::extras`, 0 for none.
+    pub(super) extra: u32,
     pub mode: u16,
     pub flags: u8,
 }
 
-const _: () = assert!(size_of::<Node>() <= 64);
+const _: () = assert!(size_of::<Node>() <= 40);
+
+/// Whose a node is: of few kinds in a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// What most nodes do not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    pub atime: Timestamp,
+    pub ctime: Timestamp,
+    pub xattr_block: BlockNumber,
+    /// 1 + place in `Tree::inline_xattrs`, 0 for none.
+    pub(super) inline_xattrs: u32,
+}
 
 impl Node {
     pub fn kind(&self) -> u16 {
@@ -79,13 +93,38 @@ impl Node {
     }
 }
 
-/// A directory entry; the name's bytes are in `Tree::name_bytes`. A child of 0 means that it was taken away.
+/// A directory entry. A child of 0 means that it was taken away.
 #[derive(Clone, Copy)]
 struct Name {
     parent: InodeNumber,
     child: InodeNumber,
+    /// Where its bytes start in `Names::bytes`; they end where those of the next name start.
     at: u32,
-    length: u8,
+}
+
+#[derive(Default)]
+struct Names {
+    list: Vec<Name>,
+    bytes: Vec<u8>,
+}
+
+impl Names {
+    fn get(&self, at: u32) -> Option<&Name> {
+        self.list.get(at as usize)
+    }
+
+    fn bytes_of(&self, at: u32) -> &[u8] {
+        let start_of = |at: usize| self.list.get(at).map_or(self.bytes.len(), |name| name.at as usize);
+        self.bytes.get(start_of(at as usize)..start_of(at as usize + 1)).unwrap_or_default()
+    }
+
+    fn is(&self, at: u32, parent: InodeNumber, bytes: &[u8]) -> bool {
+        self.get(at).is_some_and(|name| name.parent == parent) && self.bytes_of(at) == bytes
+    }
+
+    fn live(&self) -> impl Iterator<Item = (u32, &Name)> {
+        (0..).zip(&self.list).filter(|(_, name)| name.child.0 != 0)
+    }
 }
 
 /// Where a name is in the index, there or not.
@@ -99,7 +138,7 @@ impl NameHash {
     }
 }
 
-/// A name's place in `Tree::names`, with its hash: so that the index can grow, and others be told apart, without it.
+/// A name's place in `Names`, with its hash: so that the index can grow, and others be told apart, without it.
 #[derive(Clone, Copy)]
 struct Indexed {
     at: u32,
@@ -108,8 +147,10 @@ struct Indexed {
 
 pub struct Tree {
     nodes: Vec<Node>,
-    names: Vec<Name>,
-    name_bytes: Vec<u8>,
+    owners: Vec<Owner>,
+    owner_index: HashMap<Owner, u32>,
+    extras: Vec<Extra>,
+    names: Names,
     index: HashTable<Indexed>,
     by_parent: Option<HashMap<InodeNumber, Vec<u32>>>,
     hasher: RandomState, // keeps crafted names from colliding; nothing of it shows in the image
@@ -126,8 +167,10 @@ impl Tree {
     pub fn new() -> Self {
         let mut tree = Self {
             nodes: vec![Node::default(); InodeNumber::LOST_AND_FOUND.0 as usize],
-            names: Vec::new(),
-            name_bytes: Vec::new(),
+            owners: vec![Owner::default()],
+            owner_index: HashMap::from([(Owner::default(), 0)]),
+            extras: Vec::new(),
+            names: Names::default(),
             index: HashTable::new(),
             by_parent: None,
             hasher: RandomState::new(),
@@ -185,7 +228,7 @@ impl Tree {
     /// The same for a name whose hash is known.
     pub fn child_at(&self, hash: NameHash, parent: InodeNumber, name: &[u8]) -> Option<InodeNumber> {
         let found = self.index.find(hash.spread(), |indexed| self.is(indexed, hash, parent, name))?;
-        self.names.get(found.at as usize).map(|name| name.child)
+        self.names.get(found.at).map(|name| name.child)
     }
 
     /// Gives a name to a node, in place of the node that has it. Link counts are the caller's.
@@ -203,17 +246,16 @@ impl Tree {
     ) -> Result<()> {
         let found = self.index.find(hash.spread(), |indexed| self.is(indexed, hash, parent, name));
         if let Some(&Indexed { at, .. }) = found {
-            if let Some(entry) = self.names.get_mut(at as usize) {
+            if let Some(entry) = self.names.list.get_mut(at as usize) {
                 entry.child = child;
             }
             return Ok(());
         }
         let too_many = |_| Error::disk_size("the names of the layer need more than 4 GiB");
-        let at = u32::try_from(self.name_bytes.len()).map_err(too_many)?;
-        let position = u32::try_from(self.names.len()).map_err(too_many)?;
-        let length = u8::try_from(name.len()).map_err(|_| Error::invalid_entry("invalid name"))?;
-        self.name_bytes.extend_from_slice(name);
-        self.names.push(Name { parent, child, at, length });
+        let at = u32::try_from(self.names.bytes.len()).map_err(too_many)?;
+        let position = u32::try_from(self.names.list.len()).map_err(too_many)?;
+        self.names.bytes.extend_from_slice(name);
+        self.names.list.push(Name { parent, child, at });
         if let Some(by_parent) = &mut self.by_parent {
             by_parent.entry(parent).or_default().push(position);
         }
@@ -224,21 +266,25 @@ impl Tree {
 
     pub fn remove_name(&mut self, parent: InodeNumber, name: &[u8]) {
         let hash = self.hash(parent, name);
-        let Self { index, names, name_bytes, .. } = self;
-        let entry = index.find_entry(hash.spread(), |&Indexed { at, .. }| {
-            names.get(at as usize).is_some_and(|n| n.parent == parent && bytes_of(name_bytes, n) == name)
-        });
+        let Self { index, names, .. } = self;
+        let entry = index.find_entry(hash.spread(), |&Indexed { at, .. }| names.is(at, parent, name));
         if let Ok(entry) = entry {
             let (Indexed { at, .. }, _) = entry.remove();
-            if let Some(name) = names.get_mut(at as usize) {
+            if let Some(name) = names.list.get_mut(at as usize) {
                 name.child = InodeNumber(0);
             }
         }
     }
 
+    /// Forgets how names are found: from now on only `children` gives them.
+    pub fn close_index(&mut self) {
+        self.index = HashTable::new();
+        self.by_parent = None;
+    }
+
     /// Every directory's entries: sorted by number, then name.
     pub fn children(&self) -> Children<'_> {
-        Children::new(self)
+        Children::new(&self.names, self.nodes.len())
     }
 
     /// Takes all entries out of a directory; returns what they pointed to.
@@ -246,8 +292,8 @@ impl Tree {
         // Built when a directory is taken away for the first time, which few layers do, and kept up from then on.
         let mut by_parent = self.by_parent.take().unwrap_or_else(|| {
             let mut by_parent = HashMap::<_, Vec<u32>>::new();
-            for (at, name) in self.live_names() {
-                by_parent.entry(name.parent).or_default().push(at as u32);
+            for (at, name) in self.names.live() {
+                by_parent.entry(name.parent).or_default().push(at);
             }
             by_parent
         });
@@ -255,10 +301,8 @@ impl Tree {
         self.by_parent = Some(by_parent);
         let mut children = Vec::with_capacity(taken.len());
         for at in taken {
-            let Some(name) = self.names.get(at as usize).copied().filter(|name| name.child.0 != 0) else {
-                continue;
-            };
-            let bytes = bytes_of(&self.name_bytes, &name).to_vec();
+            let Some(name) = self.names.get(at).copied().filter(|name| name.child.0 != 0) else { continue };
+            let bytes = self.names.bytes_of(at).to_vec();
             self.remove_name(parent, &bytes);
             children.push(name.child);
         }
@@ -267,34 +311,64 @@ impl Tree {
 
     /// Directory and name of each entry of whose name this is true.
     pub fn names_that(&self, is_meant: impl Fn(&[u8]) -> bool) -> Vec<(InodeNumber, Vec<u8>)> {
-        self.live_names()
-            .map(|(_, name)| (name.parent, bytes_of(&self.name_bytes, name)))
+        self.names
+            .live()
+            .map(|(at, name)| (name.parent, self.names.bytes_of(at)))
             .filter(|(_, bytes)| is_meant(bytes))
             .map(|(parent, bytes)| (parent, bytes.to_vec()))
             .collect()
     }
 
+    pub fn owner(&self, node: &Node) -> Owner {
+        self.owners.get(node.owner as usize).copied().unwrap_or_default()
+    }
+
+    pub fn set_owner(&mut self, number: InodeNumber, owner: Owner) {
+        if self.owner(self.node(number)) == owner {
+            return;
+        }
+        let next = self.owners.len() as u32;
+        let place = *self.owner_index.entry(owner).or_insert(next);
+        if place == next {
+            self.owners.push(owner);
+        }
+        self.node_mut(number).owner = place;
+    }
+
+    pub fn extra(&self, node: &Node) -> Extra {
+        let place = (node.extra as usize).checked_sub(1);
+        place.and_then(|place| self.extras.get(place)).copied().unwrap_or_default()
+    }
+
+    pub fn set_extra(&mut self, number: InodeNumber, extra: Extra) {
+        let place = (self.node(number).extra as usize).checked_sub(1);
+        match place.and_then(|place| self.extras.get_mut(place)) {
+            Some(place) => *place = extra,
+            None if extra == Extra::default() => {}
+            None => {
+                self.extras.push(extra);
+                self.node_mut(number).extra = self.extras.len() as u32;
+            }
+        }
+    }
+
     pub fn inline_xattrs(&self, node: &Node) -> Option<&InlineArea> {
-        self.inline_xattrs.get((node.inline_xattrs as usize).checked_sub(1)?)
+        self.inline_xattrs.get((self.extra(node).inline_xattrs as usize).checked_sub(1)?)
     }
 
     /// Puts an area in place of the node's former one.
     pub fn set_inline_xattrs(&mut self, number: InodeNumber, area: Option<Box<InlineArea>>) {
-        let slot = self.node(number).inline_xattrs;
-        let slot = match (area, (slot as usize).checked_sub(1)) {
-            (None, _) => 0,
-            (Some(area), Some(used)) => {
-                if let Some(place) = self.inline_xattrs.get_mut(used) {
-                    *place = *area;
-                }
-                slot
-            }
+        let mut extra = self.extra(self.node(number));
+        let used = (extra.inline_xattrs as usize).checked_sub(1);
+        match (area, used.and_then(|used| self.inline_xattrs.get_mut(used))) {
+            (None, _) => extra.inline_xattrs = 0,
+            (Some(area), Some(place)) => *place = *area,
             (Some(area), None) => {
                 self.inline_xattrs.push(*area);
-                self.inline_xattrs.len() as u32
+                extra.inline_xattrs = self.inline_xattrs.len() as u32;
             }
-        };
-        self.node_mut(number).inline_xattrs = slot;
+        }
+        self.set_extra(number, extra);
     }
 
     /// All attributes that the image holds for a node whose xattr block, if it has one, was kept.
@@ -357,16 +431,8 @@ impl Tree {
         self.long_targets.remove(&number);
     }
 
-    fn live_names(&self) -> impl Iterator<Item = (usize, &Name)> {
-        self.names.iter().enumerate().filter(|(_, name)| name.child.0 != 0)
-    }
-
     fn is(&self, indexed: &Indexed, hash: NameHash, parent: InodeNumber, name: &[u8]) -> bool {
-        indexed.hash.0 == hash.0
-            && self
-                .names
-                .get(indexed.at as usize)
-                .is_some_and(|n| n.parent == parent && bytes_of(&self.name_bytes, n) == name)
+        indexed.hash.0 == hash.0 && self.names.is(indexed.at, parent, name)
     }
 
     pub fn hash(&self, parent: InodeNumber, name: &[u8]) -> NameHash {
@@ -392,67 +458,59 @@ impl Default for Tree {
     }
 }
 
-fn bytes_of<'t>(name_bytes: &'t [u8], name: &Name) -> &'t [u8] {
-    let start = name.at as usize;
-    name_bytes.get(start..start + usize::from(name.length)).unwrap_or_default()
-}
-
-/// The names grouped by directory: one array of positions, and where each directory's part of it starts.
+/// The names grouped by directory: one array of positions, and where each directory's part of it ends.
 pub struct Children<'t> {
-    tree: &'t Tree,
-    starts: Vec<u32>,
+    names: &'t Names,
+    ends: Vec<u32>,
     order: Vec<u32>,
 }
 
 impl<'t> Children<'t> {
-    fn new(tree: &'t Tree) -> Self {
-        let mut starts = vec![0u32; tree.nodes.len() + 2];
-        for (_, name) in tree.live_names() {
-            if let Some(count) = starts.get_mut(name.parent.0 as usize + 1) {
+    fn new(names: &'t Names, nodes: usize) -> Self {
+        // First the starts: they move on to the ends as the parts are filled.
+        let mut ends = vec![0u32; nodes + 2];
+        for (_, name) in names.live() {
+            if let Some(count) = ends.get_mut(name.parent.0 as usize + 1) {
                 *count += 1;
             }
         }
         let mut sum = 0;
-        for start in &mut starts {
+        for start in &mut ends {
             sum += *start;
             *start = sum;
         }
         let mut order = vec![0; sum as usize];
-        let mut next = starts.clone();
-        for (at, name) in tree.live_names() {
-            if let Some(slot) = next.get_mut(name.parent.0 as usize) {
-                if let Some(place) = order.get_mut(*slot as usize) {
-                    *place = at as u32;
+        for (at, name) in names.live() {
+            if let Some(next) = ends.get_mut(name.parent.0 as usize) {
+                if let Some(place) = order.get_mut(*next as usize) {
+                    *place = at;
                 }
-                *slot += 1;
+                *next += 1;
             }
         }
-        let mut children = Self { tree, starts, order };
+        let mut children = Self { names, ends, order };
         children.sort();
         children
     }
 
     pub fn of(&self, parent: InodeNumber) -> impl DoubleEndedIterator<Item = (InodeNumber, &'t [u8])> {
-        let tree = self.tree;
+        let names = self.names;
         self.range(parent)
             .and_then(|range| self.order.get(range))
             .unwrap_or_default()
             .iter()
-            .filter_map(|&at| tree.names.get(at as usize))
-            .map(|name| (name.child, bytes_of(&tree.name_bytes, name)))
+            .filter_map(|&at| Some((names.get(at)?.child, names.bytes_of(at))))
     }
 
     fn range(&self, parent: InodeNumber) -> Option<std::ops::Range<usize>> {
         let at = parent.0 as usize;
-        Some(*self.starts.get(at)? as usize..*self.starts.get(at + 1)? as usize)
+        Some(*self.ends.get(at.checked_sub(1)?)? as usize..*self.ends.get(at)? as usize)
     }
 
     fn sort(&mut self) {
-        let tree = self.tree;
-        let key = |at: &u32| {
-            tree.names.get(*at as usize).map(|name| (name.child, bytes_of(&tree.name_bytes, name)))
-        };
-        for parent in 0..tree.nodes.len() as u32 + 1 {
+        let names = self.names;
+        let key = |&at: &u32| names.get(at).map(|name| (name.child, names.bytes_of(at)));
+        for parent in 1..self.ends.len() as u32 {
             if let Some(entries) = self.range(InodeNumber(parent)).and_then(|range| self.order.get_mut(range))
                 && !entries.is_sorted_by_key(key)
             {

@@ -7,7 +7,7 @@ use crate::ext4::inode;
 use crate::ext4::layout;
 use crate::ext4::rules::Rules;
 use crate::ext4::timestamp::Timestamp;
-use crate::ext4::tree::{Node, Tree, flag};
+use crate::ext4::tree::{Extra, Node, Owner, Tree, flag};
 use crate::ext4::xattr::{self, Xattrs};
 use crate::sink::Sink;
 use crate::sink::output::Output;
@@ -207,10 +207,6 @@ impl<S: Sink> Writer<S> {
             inode::TYPE_SYMLINK => attributes.mode | 0o777,
             _ => attributes.mode,
         };
-        node.uid = attributes.uid;
-        node.gid = attributes.gid;
-        node.atime = attributes.atime;
-        node.ctime = attributes.ctime;
         node.mtime = attributes.mtime;
         node.size = size;
         node.data = attributes.device;
@@ -218,6 +214,9 @@ impl<S: Sink> Writer<S> {
             | node.flags & flag::OPAQUE
             | if inline { flag::INLINE } else { 0 }
             | if attributes.opaque { flag::OPAQUE } else { 0 };
+        let extra = self.tree.extra(self.tree.node(number));
+        self.tree.set_extra(number, Extra { atime: attributes.atime, ctime: attributes.ctime, ..extra });
+        self.tree.set_owner(number, Owner { uid: attributes.uid, gid: attributes.gid });
         self.place_xattrs(number, &xattrs, data_len)?;
 
         if attributes.kind() == inode::TYPE_SYMLINK {
@@ -279,7 +278,8 @@ impl<S: Sink> Writer<S> {
         self.tree.set_inline_xattrs(number, placed.inline);
         let node = self.tree.node(number);
         let retain = node.is_dir() || self.rules.reproduce;
-        let used = node.xattr_block;
+        let extra = self.tree.extra(node);
+        let used = extra.xattr_block;
         let block = match placed.block {
             Some(block) => block,
             None if used != BlockNumber(0) => xattr::empty_block(),
@@ -288,9 +288,8 @@ impl<S: Sink> Writer<S> {
         if used == BlockNumber(0) {
             let at = self.output.block()?;
             self.output.write(&block)?;
-            let node = self.tree.node_mut(number);
-            node.xattr_block = at;
-            node.blocks += 1;
+            self.tree.set_extra(number, Extra { xattr_block: at, ..extra });
+            self.tree.node_mut(number).blocks += 1;
         } else {
             self.output.rewrite(used.offset(), &block)?;
         }
