@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
-from .errdefs import DataLoss, Internal, ResourceExhausted, TruncatedStream
+from .errdefs import DataLoss, Internal, LayerdiskError, ResourceExhausted, TruncatedStream
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -195,6 +195,8 @@ class GzipReader(_Stream):
     def _checked(self, read: Callable[[], _Read]) -> _Read:
         try:
             return read()
+        except LayerdiskError:  # of the reader, and perhaps an EOFError as well
+            raise
         except EOFError as error:
             raise TruncatedStream(f"gzip stream ends early, at byte {self._source.position}") from error
         except self._errors as error:

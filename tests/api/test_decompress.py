@@ -131,7 +131,11 @@ def test_a_stream_cut_at_any_byte_is_an_error(parts: list[bytes], most: int) -> 
 
 
 FOLLOWED = {
-    "gzip": (GZIP, b"x" * 10, r"before byte \d+: Not a gzipped file .* only another one, 1f 8b 08, or NUL padding"),
+    "gzip": (
+        GZIP,
+        b"x" * 10,
+        r"before byte \d+: Not a gzipped file .* only another one, 1f 8b 08, or NUL padding",
+    ),
     "gzip, other method": (GZIP, b"\x1f\x8b\x07xxxxxxx", "Unknown compression method .* only another one"),
     "gzip, padding": (GZIP, bytes(1000) + b"x" * 10, "Not a gzipped file .* only another one"),
     "zstd": (ZSTD, b"xxxx", f"zstd stream: bytes 78 78 78 78 at byte {len(ZSTD)} start no frame"),

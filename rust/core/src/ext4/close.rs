@@ -139,9 +139,13 @@ impl<S: Sink> Writer<S> {
         let mut flags = inode::FLAG_HUGE_FILE;
         let area = self.tree.inline_xattrs(node);
         let mut xattrs = area.copied().unwrap_or([0; xattr::INLINE_LEN]);
+        let (owner, extra) = (self.tree.owner(node), self.tree.extra(node));
+        let mut blocks = u32::from(extra.xattr_block != BlockNumber(0));
         if node.has(flag::EXTENTS) {
             flags |= inode::FLAG_EXTENTS;
-            i_block = Self::run_of(node).i_block(&self.rules);
+            let run = Self::run_of(node);
+            i_block = run.i_block(&self.rules);
+            blocks += run.blocks + run.leaves(&self.rules);
         } else if node.has(flag::INLINE) {
             flags |= inode::FLAG_INLINE_DATA;
             let data = self.tree.text_of(node);
@@ -155,7 +159,6 @@ impl<S: Sink> Writer<S> {
         } else if matches!(node.kind(), inode::TYPE_CHARACTER | inode::TYPE_BLOCK) {
             i_block = device_block(node.data);
         }
-        let (owner, extra) = (self.tree.owner(node), self.tree.extra(node));
         let links = if self.dir_nlink && node.is_dir() && node.links > MAX_LINKS { 1 } else { node.links };
         Inode {
             i_mode: U16::new(node.mode),
@@ -167,7 +170,7 @@ impl<S: Sink> Writer<S> {
             i_dtime: U32::ZERO,
             i_gid: U16::new(owner.gid as u16),
             i_links_count: U16::new(links as u16),
-            i_blocks_lo: U32::new(node.blocks),
+            i_blocks_lo: U32::new(blocks),
             i_flags: U32::new(flags),
             i_version: U32::ZERO,
             i_block,

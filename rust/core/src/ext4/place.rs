@@ -404,15 +404,12 @@ impl<S: Sink> Writer<S> {
     }
 
     fn free_data(&mut self, number: InodeNumber) {
-        let rules = self.rules;
         let node = self.tree.node_mut(number);
         if node.has(flag::EXTENTS) {
             let run = Self::run_of(node);
-            let blocks = run.blocks + run.leaves(&rules);
-            node.blocks -= blocks;
             node.flags &= !flag::EXTENTS;
             self.tree.long_targets.remove(&number);
-            self.freed.push((run.start, blocks));
+            self.freed.push((run.start, run.blocks + run.leaves(&self.rules)));
         }
     }
 

@@ -26,15 +26,14 @@ pub mod flag {
     pub const OPAQUE: u8 = 16;
 }
 
-/// One inode. 40 bytes, since a layer can have millions: `Tree` keeps what many share and what few have.
-#[derive(Clone, Debug, Default)]
+/// One inode. 36 bytes, since a layer can have millions: `Tree` keeps what many share and what few have.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, packed(4))]
 pub struct Node {
     pub size: u64,
     /// Also the creation time.
     pub mtime: Timestamp,
     pub links: u32,
-    /// i_blocks: the xattr block, data, and extent index.
-    pub blocks: u32,
     /// First data block, device number, or place in `Tree::text` of a short symlink's target or inline data.
     pub data: u32,
     /// Place in `Tree::owners`.
@@ -45,7 +44,7 @@ pub struct Node {
     pub flags: u8,
 }
 
-const _: () = assert!(size_of::<Node>() <= 40);
+const _: () = assert!(size_of::<Node>() <= 36);
 
 /// Whose a node is: of few kinds in a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -171,7 +171,6 @@ impl<S: Sink> Writer<S> {
         let node = self.tree.node_mut(number);
         node.flags |= flag::EXTENTS;
         node.data = run.start.0;
-        node.blocks += run.blocks + run.leaves(&self.rules);
     }
 
     /// The blocks of a node's data.
@@ -180,7 +179,7 @@ impl<S: Sink> Writer<S> {
     }
 
     /// Gives a node, new or used before, its attributes, and opens it if it is a file with data.
-    /// A used node keeps its number, links, xattr block and block count.
+    /// A used node keeps its number, links and xattr block.
     pub(super) fn set_attributes(
         &mut self,
         number: InodeNumber,
@@ -289,7 +288,6 @@ impl<S: Sink> Writer<S> {
             let at = self.output.block()?;
             self.output.write(&block)?;
             self.tree.set_extra(number, Extra { xattr_block: at, ..extra });
-            self.tree.node_mut(number).blocks += 1;
         } else {
             self.output.rewrite(used.offset(), &block)?;
         }
