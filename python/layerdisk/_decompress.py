@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from .errdefs import DataLoss, Internal, LayerdiskError, ResourceExhausted, TruncatedStream
 
@@ -172,29 +172,32 @@ class GzipReader(_Stream):
         import zlib
         from gzip import BadGzipFile, GzipFile
 
-        self._source = _Counted(reader)
+        source: Any = _Counted(reader)  # as far as a file object is needed
+        self._source = source
         self._plain: Any
         try:
             # The reader inside isal's public file object, which would copy everything once more.
             from isal.isal_zlib import _GzipReader, error
         except ImportError:
-            self._plain = GzipFile(fileobj=cast(BinaryIO, self._source), mode="rb")
+            self._plain = GzipFile(fileobj=source, mode="rb")
             self._errors: Any = (BadGzipFile, zlib.error)
         else:
-            self._plain = _GzipReader(self._source, _INPUT_BYTES)
+            self._plain = _GzipReader(source, _INPUT_BYTES)
             self._errors = (BadGzipFile, zlib.error, error, OverflowError)
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         if self.closed:
             raise ValueError("read of closed stream")
-        return self._checked(lambda: self._plain.readinto(buffer))
+        count: int = self._checked(self._plain.readinto, buffer)
+        return count
 
     def _piece(self, size: int) -> bytes:
-        return self._checked(lambda: self._plain.read(size))
+        piece: bytes = self._checked(self._plain.read, size)
+        return piece
 
-    def _checked(self, read: Callable[[], _Read]) -> _Read:
+    def _checked(self, read: Callable[[Any], Any], argument: object) -> Any:
         try:
-            return read()
+            return read(argument)
         except LayerdiskError:  # of the reader, and perhaps an EOFError as well
             raise
         except EOFError as error:
