@@ -40,7 +40,7 @@ class Cost:
 
     wall: float
     cpu: float
-    rss: int
+    rss: float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -205,16 +205,12 @@ def run(command: Sequence[str]) -> Cost:
     paths = [str(ROOT / "python"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode beside it
-    with tempfile.TemporaryFile() as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            output.seek(0)
-            raise SystemExit(f"{' '.join(command)}: {output.read().decode(errors='replace')}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    # A process starts with the memory peak of the one that makes it: a small one does here.
+    launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), *command]
+    done = subprocess.run(launcher, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+    return Cost(*map(float, done.stdout.split()[-3:]))
 
 
 if __name__ == "__main__":
