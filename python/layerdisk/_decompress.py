@@ -6,7 +6,6 @@ A stream that is cut, damaged or followed by something else is always an error, 
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -346,8 +345,7 @@ class ZstdFrameWalker:
             )
 
     def _skippable_length(self, field: bytes) -> None:
-        (length,) = struct.unpack("<I", field)
-        self._expect(self._magic, 4, skip=length)
+        self._expect(self._magic, 4, skip=int.from_bytes(field, "little"))
 
     def _frame_header_descriptor(self, field: bytes) -> None:
         descriptor = field[0]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comparison import attempt
@@ -19,7 +20,8 @@ GIB = 1 << 30
 CHILD = """
 import json, os, resource, sys
 sys.path[:0] = {path!r}
-from tarfiles import END, padded, regular, directory
+from tarfiles import END, padded, pax, regular, directory
+from layerdisk.errdefs import DiskSizeExceeded
 from layerdisk.tar2ext4 import convert
 
 class Stream:
@@ -68,6 +70,15 @@ def large_files(count, size):
             yield piece
     yield END
 
+def deep_paths(count, levels):
+    # Paths through directories that have no entries of their own.
+    for i in range(count):
+        yield file_of_path("%d/" % i + "a/" * levels + "file")
+    yield END
+
+def file_of_path(path):
+    return pax({{"path": path}}) + padded(regular("file"))
+
 def peak():
     # In bytes. Where there is /proc, without what getrusage takes over from the parent process.
     if os.path.exists("/proc/self/status"):
@@ -75,24 +86,29 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 before = peak()
-result = convert(Stream({layer}), {out!r}, core={core!r}, maximum_disk_size=1 << 37)
-print(json.dumps({{"peak": peak(), "before": before, "inodes": result.inodes, "size": result.size}}))
+try:
+    result = convert(Stream({layer}), {out!r}, core={core!r}, maximum_disk_size={maximum})
+except DiskSizeExceeded as error:
+    print(json.dumps({{"peak": peak(), "before": before, "error": str(error)}}))
+else:
+    print(json.dumps({{"peak": peak(), "before": before, "inodes": result.inodes, "size": result.size}}))
 """
 
 
-def peak_of(layer: str, core: str, out: Path) -> dict[str, int]:
+def peak_of(layer: str, core: str, out: Path, maximum: int = 1 << 37) -> dict[str, Any]:
     here = Path(__file__).parents[1]
     path = [str(here), *(entry for entry in sys.path if entry)]
-    child = CHILD.format(path=path, layer=layer, out=str(out), core=core)
+    child = CHILD.format(path=path, layer=layer, out=str(out), core=core, maximum=maximum)
     done = subprocess.run([sys.executable, "-c", child], stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @pytest.mark.parametrize(
     ("count", "limits"),
     [
-        pytest.param(100_000, {"rust": 50 * MB, "python": 140 * MB}, id="100k"),
-        pytest.param(1_000_000, {"rust": 160 * MB, "python": 1000 * MB}, id="1M"),
+        pytest.param(100_000, {"rust": 30 * MB, "python": 140 * MB}, id="100k"),
+        pytest.param(1_000_000, {"rust": 120 * MB, "python": 1000 * MB}, id="1M"),
     ],
 )
 def test_memory_for_many_small_files(core: str, scratch: Path, count: int, limits: dict[str, int]) -> None:
@@ -109,6 +125,15 @@ def test_memory_for_a_gigabyte_of_large_files(core: str, scratch: Path) -> None:
     os.unlink(scratch / "gigabyte.img")
     assert found["size"] > 1_000 * MB
     assert found["peak"] <= 64 * MB, found
+
+
+def test_directories_that_do_not_fit_are_refused_before_they_take_memory(core: str, scratch: Path) -> None:
+    """Paths of 400 kB each name 200,000 directories; there is room for some 15,000 of 4096 + 256 bytes."""
+    found = peak_of("deep_paths(20, 200_000)", core, scratch / "deep.img", maximum=64 << 20)
+    assert found["error"].endswith(" at byte 0: the image exceeds the maximum disk size of 67108864 bytes"), (
+        found
+    )
+    assert found["peak"] - found["before"] <= 40 * MB, found
 
 
 @pytest.mark.parametrize("version", ["0.1", "1.0"])

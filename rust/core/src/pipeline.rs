@@ -23,9 +23,9 @@ use crate::sink::Sink;
 use crate::tar::Input;
 
 /// Chunks under way at most: back-pressure, and the bound on memory.
-const CHUNKS: usize = 12;
+const CHUNKS: usize = 10;
 /// When all are under way, the source waits for so many to come back: waking it for each costs more than it gains.
-const BATCH: usize = 6;
+const BATCH: usize = 5;
 /// The digest and the one that is handed in.
 const CONSUMERS: usize = 2;
 /// How long the source's thread may wait before it looks for signals.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...errdefs import DiskSizeExceeded, InvalidEntry, quote
 from ..path import components
-from ..units import LOST_AND_FOUND, ROOT, InodeNumber
+from ..units import BLOCK_SIZE, LOST_AND_FOUND, ROOT, InodeNumber
 from . import inode, timestamp, xattr
 from .rules import Rules
 from .tree import EXTENTS, USED, WHITEOUT
@@ -18,16 +18,20 @@ MAX_NAME_LEN = 255
 MAX_LINKS = 65000
 # Symlinks followed in one path. Source: containerd, continuity/fs/path.go.
 _MAX_SYMLINKS = 255
+# From so many on they are held against the disk's size at once.
+_MANY_DIRECTORIES = 1 << 16
 
 
 class PlacingWriter(Writer):
     """A writer that puts inodes into a tree of names.
 
     Attributes:
+        directories: how many there are, of at least a block each; at first the root and lost+found.
         removals: how often something was taken away, after which what a path led to must be looked up anew.
         resolved: how often a path led through something else than directories.
     """
 
+    directories = 2
     removals = 0
     resolved = 0
 
@@ -58,6 +62,9 @@ class PlacingWriter(Writer):
         tree = self.tree
         is_dir = attributes.is_dir
         number = tree.add(0, 0, 1 if is_dir else 0, 0, 0, 0, 0, 0, 0)
+        if is_dir:
+            self.directories += 1
+            self._check_room(number)
         self.set_attributes(number, attributes, reused=False)
         old = tree.child(parent, name)
         if old is not None:
@@ -190,6 +197,14 @@ class PlacingWriter(Writer):
             number = self.tree.child(parent, name)
             if number is not None:
                 self._remove(parent, name, number)
+
+    def _check_room(self, number: InodeNumber) -> None:
+        """Refuse what cannot fit in the end before it takes memory: a few bytes of a path are a directory of a block.
+
+        With fewer of them the end will tell, as in hcsshim, where something else may be wrong before.
+        """
+        if self.directories >= _MANY_DIRECTORIES:
+            self.output.check_room(self.directories * BLOCK_SIZE + number * inode.LEN)
 
     def _find(self, parts: list[bytes]) -> InodeNumber | None:
         if not parts:
@@ -340,6 +355,7 @@ class PlacingWriter(Writer):
             number = unnamed.pop()
             tree.links[number] -= 1
             if tree.is_dir(number):
+                self.directories -= 1
                 unnamed.extend(tree.take_children(number))
             elif tree.links[number] > 0:
                 continue

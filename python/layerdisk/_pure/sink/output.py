@@ -46,6 +46,11 @@ class Output:
             raise self.exceeded()
         return block
 
+    def check_room(self, length: int) -> None:
+        """Raise DiskSizeExceeded where so many bytes more are not possible."""
+        if self.position + length > self.maximum:
+            raise self.exceeded()
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes."""
         length = len(data)

@@ -11,12 +11,14 @@ use crate::ext4::writer::{Attributes, Writer, crash};
 use crate::ext4::xattr;
 use crate::path::components;
 use crate::sink::Sink;
-use crate::units::{BlockNumber, InodeNumber};
+use crate::units::{BLOCK_SIZE, BlockNumber, InodeNumber};
 
 /// Most links of an inode. Source: kernel, EXT4_LINK_MAX.
 pub const MAX_LINKS: u32 = 65000;
 /// Symlinks followed in one path. Source: containerd, continuity/fs/path.go.
 const MAX_SYMLINKS: u32 = 255;
+/// From so many on they are held against the disk's size at once.
+const MANY_DIRECTORIES: u64 = 1 << 16;
 
 impl<S: Sink> Writer<S> {
     /// Makes the directories above an entry that are not there yet; returns the last of them.
@@ -52,6 +54,10 @@ impl<S: Sink> Writer<S> {
         }
         let is_dir = attributes.is_dir();
         let number = self.tree.add(Node { links: u32::from(is_dir), ..Node::default() })?;
+        if is_dir {
+            self.directories += 1;
+            self.check_room()?;
+        }
         self.set_attributes(number, &attributes, false)?;
         if existing.is_some()
             && let Some(old) = self.tree.child_at(hash, parent, name)
@@ -203,6 +209,16 @@ impl<S: Sink> Writer<S> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what cannot fit in the end before it takes memory: a few bytes of a path are a directory of at least
+    /// a block. With fewer of them the end will tell, as in hcsshim, where something else may be wrong before.
+    fn check_room(&self) -> Result<()> {
+        if self.directories < MANY_DIRECTORIES {
+            return Ok(());
+        }
+        let directories = self.directories * BLOCK_SIZE;
+        self.output.check_room(directories + u64::from(self.tree.len()) * inode::LEN as u64)
     }
 
     fn find(&mut self, parts: &[&[u8]]) -> Result<Option<InodeNumber>> {
@@ -385,6 +401,7 @@ impl<S: Sink> Writer<S> {
             let node = self.tree.node_mut(number);
             node.links -= 1;
             if node.is_dir() {
+                self.directories -= 1;
                 unnamed.extend(self.tree.take_children(number));
             } else if node.links > 0 {
                 continue;

@@ -80,6 +80,8 @@ pub struct Writer<S> {
     /// Blocks behind block 0 that are kept for group descriptors.
     pub(super) reserved: u32,
     pub(super) inline_data: bool,
+    /// Directories there are, of at least a block each.
+    pub(super) directories: u64,
     /// Blocks of files that later entries replaced.
     pub(super) freed: Vec<(BlockNumber, u32)>,
     /// B23: a directory has too many links for its field.
@@ -102,6 +104,7 @@ impl<S: Sink> Writer<S> {
             output: Output::new(sink, BlockNumber(1 + reserved), maximum),
             reserved,
             inline_data,
+            directories: 2, // the root and lost+found
             freed: Vec::new(),
             dir_nlink: false,
             notes: Vec::new(),

@@ -32,7 +32,7 @@ impl<S: Sink> Output<S> {
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.reserve(bytes.len() as u64)?;
+        self.check_room(bytes.len() as u64)?;
         let mut tail = bytes;
         if bytes.len() >= DIRECT_LEN {
             let fill = padding(self.buffer.len() as u64, BLOCK_SIZE) as usize;
@@ -52,7 +52,7 @@ impl<S: Sink> Output<S> {
 
     /// A hole of any length.
     pub fn zeros(&mut self, length: u64) -> Result<()> {
-        self.reserve(length)?;
+        self.check_room(length)?;
         let fill = padding(self.buffer.len() as u64, BLOCK_SIZE).min(length);
         self.buffer.resize(self.buffer.len() + fill as usize, 0);
         let rest = length - fill;
@@ -62,6 +62,14 @@ impl<S: Sink> Output<S> {
             self.buffer.resize((rest % BLOCK_SIZE) as usize, 0);
         }
         Ok(())
+    }
+
+    /// Whether so many bytes more are possible; an error if not.
+    pub fn check_room(&self, length: u64) -> Result<()> {
+        match self.position().checked_add(length) {
+            Some(end) if end <= self.maximum => Ok(()),
+            _ => Err(self.exceeded()),
+        }
     }
 
     pub fn pad_to_block(&mut self) -> Result<()> {
@@ -89,13 +97,6 @@ impl<S: Sink> Output<S> {
     /// The error of a write past the maximum disk size.
     pub fn exceeded(&self) -> Error {
         Error::disk_size(format!("the image exceeds the maximum disk size of {} bytes", self.maximum))
-    }
-
-    fn reserve(&self, length: u64) -> Result<()> {
-        match self.position().checked_add(length) {
-            Some(end) if end <= self.maximum => Ok(()),
-            _ => Err(self.exceeded()),
-        }
     }
 
     fn flush_blocks(&mut self) -> Result<()> {
