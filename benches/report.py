@@ -51,8 +51,8 @@ def table(rows: Sequence[Row]) -> str:
         f"Measured on {', '.join(dates)}, {machine()}; medians of at least {fewest} interleaved runs.",
         "",
         "| layer | Rust core | CPU | peak | peer | CPU | peak | limit | of the peer's time | memory | of the limit "
-        "| of the pure core |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| of the bare pipeline | of the pure core |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         rust, peer, pure, least = row["rust"], row.get("peer"), row.get("pure"), row.get("limit")
@@ -64,6 +64,7 @@ def table(rows: Sequence[Row]) -> str:
             _ratio(rust, peer, "wall"),
             _ratio(rust, peer, "rss"),
             f"{rust['wall'] / least:.2f}" if least else "",
+            _ratio(rust, row.get("bare"), "wall"),
             f"{rust['wall'] / pure['wall']:.3f}" if pure else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -72,12 +73,14 @@ def table(rows: Sequence[Row]) -> str:
 
 def line(row: Row) -> str:
     """Give a row for people who watch."""
-    parts = [f"{name} {row[name]['wall']:.3f} s" for name in ("rust", "peer", "pure") if name in row]
+    parts = [f"{name} {row[name]['wall']:.3f} s" for name in ("rust", "peer", "pure", "bare") if name in row]
     if "limit" in row:
         stages = ", ".join(f"{name} {seconds:.3f}" for name, seconds in row["stages"].items())
         parts.append(f"limit {row['limit']:.3f} s ({stages}), {row['rust']['wall'] / row['limit']:.2f} of it")
     if "peer" in row:
         parts.append(f"{row['rust']['wall'] / row['peer']['wall']:.3f} of the peer")
+    if "bare" in row:
+        parts.append(f"{row['rust']['wall'] / row['bare']['wall']:.2f} of the bare pipeline")
     if "pure" in row:
         parts.append(f"{row['rust']['wall'] / row['pure']['wall']:.3f} of pure")
     parts.append(f"peak {row['rust']['rss'] / 1e6:.0f} MB, CPU {row['rust']['cpu']:.2f} s")

@@ -1,4 +1,5 @@
-"""Whole processes side by side: the Rust core, containerd's own path, the pure core, and the limit of the hardware.
+"""Whole processes side by side: the Rust core, containerd's own path, the pure core, a pipeline without tar and ext4,
+and the limit of the hardware.
 
     python -m benches.run [--quick] [--only NAME ...] [--formats FORMAT ...] [--rounds N] [--disk]
 
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=", ".join(WORKLOADS))
     parser.add_argument("--formats", nargs="+", metavar="FORMAT", help="tar tar.gz tar.zst")
     parser.add_argument("--rounds", type=int, help="by default 5")
-    parser.add_argument("--skip", nargs="+", choices=("peer", "pure", "limit"), default=[])
+    parser.add_argument("--skip", nargs="+", choices=("peer", "pure", "bare", "limit"), default=[])
     parser.add_argument("--disk", action="store_true", help="onto the disk of .cache instead of memory")
     return parser
 
@@ -96,6 +97,9 @@ def _contenders(skip: Sequence[str]) -> dict[str, Callable[[Path, Path], list[st
             raise SystemExit("benches: igzip is not installed, with which the peer inflates; see README.md")
         oracle = _build_oracle()
         contenders["peer"] = lambda source, target: [oracle, "convert", "-o", str(target), str(source)]
+    if "bare" not in skip:
+        bare = [sys.executable, str(Path(__file__).with_name("bare.py"))]
+        contenders["bare"] = lambda source, target: [*bare, str(source), str(target)]
     if "limit" not in skip:
         contenders["limit"] = lambda source, target: []
     return {name: command for name, command in contenders.items() if name not in skip}
@@ -123,9 +127,12 @@ def _measure(
     subprocess.run(make, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     shutil.copyfile(workload.path(form), layer)
     plain = layer if form == "tar" else workload.path("tar")
-    running = [name for name in contenders if name != "pure" or workload.pure]
+    left_out = set() if workload.pure else {"pure"}
+    if workload.group != "real":
+        left_out.add("bare")  # padding makes the image larger than the tar
     if disk:
-        running = [name for name in running if name not in ("pure", "limit")]
+        left_out |= {"pure", "bare", "limit"}
+    running = [name for name in contenders if name not in left_out]
     run(contenders["rust"](layer, image))  # what the stage "write" writes
     written = image.stat().st_blocks * 512
     if "limit" not in running:
