@@ -161,7 +161,7 @@ type holes struct {
 	end int64 // behind the last zeros left out
 }
 
-var zeros [1 << 16]byte
+var zeros [4 << 20]byte
 
 func (h *holes) Write(data []byte) (int, error) {
 	if len(data) > len(zeros) || !bytes.Equal(data, zeros[:len(data)]) {
@@ -175,6 +175,11 @@ func (h *holes) Write(data []byte) (int, error) {
 		h.end = position
 	}
 	return len(data), nil
+}
+
+// ReadFrom goes through Write: that of the file would write zeros.
+func (h *holes) ReadFrom(source io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{h}, source)
 }
 
 // finish gives the file its length, should it end with a hole.
