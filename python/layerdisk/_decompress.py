@@ -102,19 +102,6 @@ def _read(reader: Readable, size: int) -> bytes:
     return piece
 
 
-def _read_into(reader: Readable, buffer: WriteableBuffer) -> int:
-    readinto = getattr(reader, "readinto", None)
-    if readinto is not None:
-        count: int | None = readinto(buffer)
-        if count is None:
-            raise _would_block()
-        return count
-    with memoryview(buffer).cast("B") as view:
-        piece = _read(reader, len(view))
-        view[: len(piece)] = piece
-    return len(piece)
-
-
 def _would_block() -> BlockingIOError:
     return BlockingIOError("the reader is in non-blocking mode and has no data now")
 
@@ -216,7 +203,12 @@ class _Counted(_Stream):
         self.position = 0
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        count = _read_into(self._reader, buffer)
+        readinto = getattr(self._reader, "readinto", None)
+        if readinto is None:
+            return super().readinto(buffer)
+        count: int | None = readinto(buffer)
+        if count is None:
+            raise _would_block()
         self.position += count
         return count
 
