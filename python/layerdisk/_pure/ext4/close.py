@@ -80,7 +80,7 @@ def close(writer: Writer) -> Image:
         size=size,
         blocks=plan.blocks,
         inodes=sum(1 for _ in writer.tree.numbers()),
-        directories=sum(1 for number in writer.tree.numbers() if writer.tree.is_dir(number)),
+        directories=writer.directories,
         notes=writer.take_notes(),
     )
 
@@ -151,9 +151,13 @@ def _inode(writer: Writer, number: InodeNumber) -> bytes:
     i_block = _NO_BLOCKS
     flags = inode.FLAG_HUGE_FILE
     area = tree.inline_xattrs.get(number)
+    xattr_block = tree.xattr_block[number]
+    blocks = 1 if xattr_block else 0
     if state & EXTENTS:
         flags |= inode.FLAG_EXTENTS
-        i_block = writer.run_of(number).i_block(writer.rules)
+        run = writer.run_of(number)
+        i_block = run.i_block(writer.rules)
+        blocks += run.blocks + run.leaves(writer.rules)
     elif state & INLINE:
         flags |= inode.FLAG_INLINE_DATA
         data = tree.text_of(number)
@@ -181,10 +185,10 @@ def _inode(writer: Writer, number: InodeNumber) -> bytes:
         mtime & U32_MAX,
         gid & 0xFFFF,
         links & 0xFFFF,
-        tree.blocks[number],
+        blocks,
         flags,
         i_block,
-        tree.xattr_block[number],
+        xattr_block,
         size >> 32,
         uid >> 16,
         gid >> 16,

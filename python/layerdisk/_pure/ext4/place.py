@@ -26,12 +26,10 @@ class PlacingWriter(Writer):
     """A writer that puts inodes into a tree of names.
 
     Attributes:
-        directories: how many there are, of at least a block each; at first the root and lost+found.
         removals: how often something was taken away, after which what a path led to must be looked up anew.
         resolved: how often a path led through something else than directories.
     """
 
-    directories = 2
     removals = 0
     resolved = 0
 
@@ -372,11 +370,9 @@ class PlacingWriter(Writer):
         tree = self.tree
         if tree.flags[number] & EXTENTS:
             run = self.run_of(number)
-            blocks = run.blocks + run.leaves(self.rules)
-            tree.blocks[number] -= blocks
             tree.flags[number] &= ~EXTENTS
             tree.long_targets.pop(number, None)
-            self.freed.append((run.start, blocks))
+            self.freed.append((run.start, run.blocks + run.leaves(self.rules)))
 
     def _attributes_of(self, number: InodeNumber) -> Attributes:
         """Give a node's attributes without its xattrs, for a copy of it."""

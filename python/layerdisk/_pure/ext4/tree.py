@@ -30,7 +30,6 @@ class Tree:
         mode: i_mode.
         flags: USED and others.
         mtime: also the creation time; times are encoded as in timestamp.py.
-        blocks: i_blocks: the xattr block, data, and extent index.
         data: first data block, device number, or place of a short symlink's target or of inline data.
         xattr_block: number of the node's xattr block, 0 for none.
         names: of each directory that has any: name -> number.
@@ -43,7 +42,6 @@ class Tree:
         "_text",
         "atime",
         "block_xattrs",
-        "blocks",
         "ctime",
         "data",
         "flags",
@@ -69,7 +67,6 @@ class Tree:
         self.mtime = array(_U64)
         self.size = array(_U64)
         self.links = array(_U32)
-        self.blocks = array(_U32)
         self.data = array(_U32)
         self.xattr_block = array(_U32)
         self.names: dict[InodeNumber, dict[bytes, InodeNumber]] = {}
@@ -111,7 +108,6 @@ class Tree:
         self.ctime.append(ctime)
         self.mtime.append(mtime)
         self.size.append(size)
-        self.blocks.append(0)
         self.data.append(0)
         self.xattr_block.append(0)
         return len(self.mode) - 1
@@ -217,7 +213,6 @@ class Tree:
             self.ctime,
             self.mtime,
             self.size,
-            self.blocks,
             self.data,
             self.xattr_block,
         ):

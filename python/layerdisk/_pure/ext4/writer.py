@@ -91,6 +91,7 @@ class Writer:
 
     Attributes:
         reserved: blocks behind block 0 that are kept for group descriptors.
+        directories: how many there are, of at least a block each; at first the root and lost+found.
         freed: first block and count: blocks of files that later entries replaced.
         dir_nlink: B23: a directory has too many links for its field.
     """
@@ -101,6 +102,7 @@ class Writer:
         self.reserved = layout.reserved_descriptor_blocks(maximum)
         self.output = Output(sink, 1 + self.reserved, maximum)
         self.inline_data = inline_data
+        self.directories = 2
         self.freed: list[tuple[BlockNumber, int]] = []
         self.dir_nlink = False
         self.notes: list[Note] = []
@@ -150,26 +152,20 @@ class Writer:
 
     def finish_run(self, number: InodeNumber, start: BlockNumber) -> None:
         """Describe the data from a block up to the position, which belongs to the node, by extents."""
-        blocks = self.output.pad_to_block() - start
-        if blocks > _FEW_BLOCKS:
+        if self.output.pad_to_block() - start > _FEW_BLOCKS:
             self.set_run(number, write_extent_index(self.output, start, self.rules))
         else:  # most of them
             tree = self.tree
             tree.flags[number] |= EXTENTS
             tree.data[number] = start
-            tree.blocks[number] += blocks
 
     def set_run(self, number: InodeNumber, run: Run) -> None:
         """Describe the node's data by extents."""
-        leaves = 0
-        if run.blocks > _FEW_BLOCKS:
-            leaves = run.leaves(self.rules)
-            if run.is_faulty_in_hcsshim():
-                self.note("B1", False, "hcsshim points the extents behind the first 340 to wrong blocks")
+        if run.is_faulty_in_hcsshim():
+            self.note("B1", False, "hcsshim points the extents behind the first 340 to wrong blocks")
         tree = self.tree
         tree.flags[number] |= EXTENTS
         tree.data[number] = run.start
-        tree.blocks[number] += run.blocks + leaves
 
     def run_of(self, number: InodeNumber) -> Run:
         """Give the blocks of a node's data."""
@@ -265,7 +261,6 @@ class Writer:
             at = self.output.block()
             self.output.write(block)
             tree.xattr_block[number] = at
-            tree.blocks[number] += 1
         else:
             self.output.rewrite(used * BLOCK_SIZE, block)
         if self.rules.reproduce or tree.is_dir(number):

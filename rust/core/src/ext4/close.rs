@@ -57,12 +57,11 @@ impl<S: Sink> Writer<S> {
         self.write_descriptors(&descriptors)?;
         self.write_superblock(&counts)?;
         self.output.finish()?;
-        let used = || self.tree.nodes().iter().filter(|node| node.has(flag::USED));
         Ok(Image {
             size,
             blocks: plan.blocks,
-            inodes: used().count() as u32,
-            directories: used().filter(|node| node.is_dir()).count() as u32,
+            inodes: self.tree.nodes().iter().filter(|node| node.has(flag::USED)).count() as u32,
+            directories: self.directories,
             notes: self.notes,
         })
     }

@@ -18,7 +18,7 @@ pub const MAX_LINKS: u32 = 65000;
 /// Symlinks followed in one path. Source: containerd, continuity/fs/path.go.
 const MAX_SYMLINKS: u32 = 255;
 /// From so many on they are held against the disk's size at once.
-const MANY_DIRECTORIES: u64 = 1 << 16;
+const MANY_DIRECTORIES: u32 = 1 << 16;
 
 impl<S: Sink> Writer<S> {
     /// Makes the directories above an entry that are not there yet; returns the last of them.
@@ -217,7 +217,7 @@ impl<S: Sink> Writer<S> {
         if self.directories < MANY_DIRECTORIES {
             return Ok(());
         }
-        let directories = self.directories * BLOCK_SIZE;
+        let directories = u64::from(self.directories) * BLOCK_SIZE;
         self.output.check_room(directories + u64::from(self.tree.len()) * inode::LEN as u64)
     }
 

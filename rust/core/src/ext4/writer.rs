@@ -81,7 +81,7 @@ pub struct Writer<S> {
     pub(super) reserved: u32,
     pub(super) inline_data: bool,
     /// Directories there are, of at least a block each.
-    pub(super) directories: u64,
+    pub(super) directories: u32,
     /// Blocks of files that later entries replaced.
     pub(super) freed: Vec<(BlockNumber, u32)>,
     /// B23: a directory has too many links for its field.
