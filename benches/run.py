@@ -133,10 +133,9 @@ def _measure(
     if disk:
         left_out |= {"pure", "bare", "limit"}
     running = [name for name in contenders if name not in left_out]
-    run(contenders["rust"](layer, image))  # what the stage "write" writes
-    written = image.stat().st_blocks * 512
-    if "limit" not in running:
-        image.unlink()
+    if not disk:
+        run(contenders["rust"](layer, image))  # what the stage "write" writes
+        written = image.stat().st_blocks * 512
     costs: dict[str, list[Cost]] = {name: [] for name in running if name != "limit"}
     stages: dict[str, list[float]] = {}
     for turn in range(rounds):
