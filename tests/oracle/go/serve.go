@@ -161,10 +161,8 @@ type holes struct {
 	end int64 // behind the last zeros left out
 }
 
-var zeros [4 << 20]byte
-
 func (h *holes) Write(data []byte) (int, error) {
-	if len(data) > len(zeros) || !bytes.Equal(data, zeros[:len(data)]) {
+	if bytes.Count(data, []byte{0}) != len(data) {
 		return h.File.Write(data)
 	}
 	position, err := h.File.Seek(int64(len(data)), io.SeekCurrent)
@@ -175,11 +173,6 @@ func (h *holes) Write(data []byte) (int, error) {
 		h.end = position
 	}
 	return len(data), nil
-}
-
-// ReadFrom goes through Write: that of the file would write zeros.
-func (h *holes) ReadFrom(source io.Reader) (int64, error) {
-	return io.Copy(struct{ io.Writer }{h}, source)
 }
 
 // finish gives the file its length, should it end with a hole.
