@@ -89,7 +89,11 @@ FACE = {
     "image": Row("lcow content descriptor media_types mount diff errdefs"),
     "lcow": Row("content descriptor media_types mount diff tar2ext4 _output _vmgroup errdefs"),
     "diff": Row("_decompress descriptor media_types errdefs", late="_process"),
-    "content": Row("descriptor _verifier _output errdefs"),
+    "content": Row("content/protocols content/local content/ingest content/verifier"),
+    "content/protocols": Row("descriptor"),
+    "content/local": Row("content/protocols content/ingest descriptor errdefs"),
+    "content/ingest": Row("content/protocols descriptor _output errdefs", for_types="content/local"),
+    "content/verifier": Row("_decompress descriptor errdefs"),
     "descriptor": Row("errdefs"),
     "media_types": Row("errdefs"),
     "mount": Row("errdefs"),
@@ -101,7 +105,6 @@ FACE = {
     "_rust": Row(""),
     "_decompress": Row("errdefs"),
     "_process": Row("_decompress errdefs"),
-    "_verifier": Row("_decompress descriptor errdefs"),
     "_output": Row("errdefs"),
     "_sink": Row(""),
     "_vmgroup": Row("errdefs"),
@@ -111,7 +114,8 @@ FACE = {
 CLOCKS_AND_CHANCE = {
     "cli": "time",  # the rate that progress shows
     "lcow": "time",  # how long it took, for the log
-    "content": "datetime",  # when a blob was written
+    "content/protocols": "datetime",  # the type of times
+    "content/ingest": "datetime",  # when a blob was written
     "_process": "time",  # how long to wait for a process
     "_output": "os.urandom",  # the name of the temporary file
     "rust: ext4/tree": "HashMap RandomState",  # the hash table's seed

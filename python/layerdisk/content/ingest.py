@@ -1,240 +1,43 @@
-"""Content stores: blobs by digest, and ingests that become blobs.
+"""An ingest on its way to become a blob of a directory.
 
-`LocalStore` is the directory that containerd's local store and an OCI image layout share::
-
-    blobs/sha256/<hex>          a blob, never changed
-    ingest/<sha256 of ref>/     one being written: ref, startedat, updatedat, total (if known), data
-
-Source: containerd core/content and plugins/content/local; OCI image-spec, image-layout.md.
+Source: containerd plugins/content/local/writer.go.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import logging
 import os
 import re
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
-from ._output import fsync_directory, is_same_file, lock
-from ._verifier import Verifier
-from .descriptor import DIGEST_HEX_LENGTHS, Descriptor, parse_digest
-from .errdefs import (
+from .._output import fsync_directory, is_same_file, lock
+from ..descriptor import parse_digest
+from ..errdefs import (
     Aborted,
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
-    NotFound,
     Unavailable,
     from_os_error,
 )
+from .protocols import Status
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = [
-    "ContentReader",
-    "ContentStore",
-    "Info",
-    "IngestWriter",
-    "LocalStore",
-    "LocalWriter",
-    "Status",
-    "Verifier",
-]
+    from .local import LocalStore
 
 _log = logging.getLogger(__name__)
 
 CANONICAL_ALGORITHM = "sha256"
 _HASH_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """A blob of a store."""
-
-    digest: str
-    size: int
-    created_at: datetime
-    updated_at: datetime
-    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """An ingest of a store.
-
-    Attributes:
-        ref: name under which it was begun.
-        offset: bytes written so far.
-        total: bytes expected, 0 if not known.
-        expected: digest expected, "" if not known.
-        started_at: when it was begun.
-        updated_at: when it was last written.
-    """
-
-    ref: str
-    offset: int
-    total: int
-    expected: str
-    started_at: datetime
-    updated_at: datetime
-
-
-class ContentReader(Protocol):
-    """A binary file object over one blob."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """Give up to `size` bytes, none at the end."""
-
-    def close(self) -> None:
-        """Let go of the blob."""
-
-
-class IngestWriter(Protocol):
-    """Writes one blob; `close` without `commit` keeps what was written, to be resumed."""
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Append data."""
-
-    def digest(self) -> str:
-        """Give the digest of what was written."""
-
-    def status(self) -> Status:
-        """Give the state."""
-
-    def truncate(self, size: int) -> None:
-        """Start over; `size` is 0."""
-
-    def commit(self, size: int = 0, expected: str = "") -> None:
-        """Make a blob of it, if it has this size and digest (as far as given)."""
-
-    def close(self) -> None:
-        """Let go of the ingest."""
-
-
-class ContentStore(Protocol):
-    """What the differ and the command line need of a store."""
-
-    def reader(self, descriptor: Descriptor) -> ContentReader:
-        """Open a blob by its descriptor's digest; NotFound if it is not there."""
-
-    def info(self, digest: str) -> Info:
-        """Describe a blob; NotFound if it is not there."""
-
-    def walk(self) -> Iterator[Info]:
-        """Describe every blob."""
-
-    def writer(self, ref: str, *, size: int = 0, expected: str = "") -> IngestWriter:
-        """Begin or resume an ingest."""
-
-
-class LocalStore:
-    """A content store in a directory.
-
-    Args:
-        root: the directory; it is made at the first write.
-
-    Source: containerd plugins/content/local/store.go.
-    """
-
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = os.fspath(root)
-
-    def blob_path(self, digest: str) -> str:
-        """Give the path of a blob, there or not; InvalidArgument for what is no digest."""
-        return os.path.join(self.root, "blobs", *parse_digest(digest))
-
-    def reader(self, descriptor: Descriptor) -> io.FileIO:
-        """Open a blob.
-
-        Args:
-            descriptor: only its digest counts; the data is compared with nothing (`Verifier` does that).
-
-        Raises:
-            InvalidArgument: no digest.
-            NotFound: no such blob.
-        """
-        path = self.blob_path(descriptor.digest)
-        with _blob_errors(descriptor.digest, path):
-            return io.FileIO(path)
-
-    def info(self, digest: str) -> Info:
-        """Describe a blob.
-
-        Raises:
-            InvalidArgument: no digest.
-            NotFound: no such blob.
-        """
-        path = self.blob_path(digest)
-        with _blob_errors(digest, path):
-            return _info(digest, os.stat(path))
-
-    def walk(self) -> Iterator[Info]:
-        """Describe every blob, in the order of the digests; what is no blob is skipped."""
-        for algorithm, length in sorted(DIGEST_HEX_LENGTHS.items()):
-            directory = os.path.join(self.root, "blobs", algorithm)
-            with contextlib.suppress(FileNotFoundError):
-                for name in sorted(os.listdir(directory)):
-                    if not re.fullmatch(f"[0-9a-f]{{{length}}}", name):
-                        _log.warning("no blob: %s", os.path.join(directory, name))
-                        continue
-                    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                        yield _info(f"{algorithm}:{name}", os.stat(os.path.join(directory, name)))
-
-    def delete(self, digest: str) -> None:
-        """Delete a blob; NotFound if it is not there."""
-        path = self.blob_path(digest)
-        with _blob_errors(digest, path):
-            os.unlink(path)
-
-    def writer(self, ref: str, *, size: int = 0, expected: str = "") -> LocalWriter:
-        """Begin an ingest, or resume the one of the same name.
-
-        Args:
-            ref: name of the ingest, the same for everybody who writes the same content.
-            size: bytes to come, 0 if not known.
-            expected: digest to come, "" if not known.
-
-        Raises:
-            InvalidArgument: the ref is empty, or `expected` is no digest.
-            AlreadyExists: the expected blob is there.
-            Unavailable: somebody, in this process or another, is writing this ref.
-        """
-        if not ref:
-            raise InvalidArgument("ref must not be empty")
-        if expected and os.path.exists(self.blob_path(expected)):
-            raise AlreadyExists(f"content {expected}")
-        return LocalWriter(self, ref, size, expected)
-
-    def status(self, ref: str) -> Status:
-        """Describe an ingest; NotFound if there is none of this name."""
-        directory = self.ingest_path(ref)
-        try:
-            return _ingest_status(directory, ref)
-        except FileNotFoundError as error:
-            raise NotFound(f"ingest {ref!r}") from error
-
-    def abort(self, ref: str) -> None:
-        """Remove an ingest with what was written; NotFound if there is none of this name."""
-        try:
-            shutil.rmtree(self.ingest_path(ref))
-        except FileNotFoundError as error:
-            raise NotFound(f"ingest {ref!r}") from error
-
-    def ingest_path(self, ref: str) -> str:
-        """Give the directory of an ingest, there or not."""
-        return os.path.join(self.root, "ingest", hashlib.sha256(ref.encode()).hexdigest())
-
 
 # Refs that this process writes: flock alone does not keep threads apart where locks are not to be had.
 _refs_in_use: set[str] = set()
@@ -296,7 +99,7 @@ class LocalWriter:
     def status(self) -> Status:
         """Give the state."""
         self._opened().flush()
-        status = _ingest_status(self._directory, self._ref)
+        status = ingest_status(self._directory, self._ref)
         return Status(
             self._ref, self._offset, self._total, self._expected, status.started_at, status.updated_at
         )
@@ -437,25 +240,11 @@ class LocalWriter:
             _write_text(self._directory, "total", str(self._total))
 
 
-@contextlib.contextmanager
-def _blob_errors(digest: str, path: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotFound(f"blob {digest} expected at {path}: blob not found") from error
-    except OSError as error:
-        raise from_os_error(error, f"blob {digest}") from error
-
-
-def _info(digest: str, stat: os.stat_result) -> Info:
-    # A blob never changes: containerd too keeps the time of the last use in the access time.
-    return Info(digest, stat.st_size, _time(stat.st_mtime), _time(stat.st_atime))
-
-
-def _ingest_status(directory: str, ref: str) -> Status:
+def ingest_status(directory: str, ref: str) -> Status:
+    """Return the state of the ingest in a directory."""
     data = os.stat(os.path.join(directory, "data"))
-    started = _read_time(directory, "startedat") or _time(data.st_mtime)
-    updated = max(_read_time(directory, "updatedat") or started, _time(data.st_mtime))
+    started = _read_time(directory, "startedat") or utc_time(data.st_mtime)
+    updated = max(_read_time(directory, "updatedat") or started, utc_time(data.st_mtime))
     return Status(ref, data.st_size, int(_read_text(directory, "total") or 0), "", started, updated)
 
 
@@ -491,5 +280,6 @@ def _read_time(directory: str, name: str) -> datetime | None:
         return None
 
 
-def _time(seconds: float) -> datetime:
+def utc_time(seconds: float) -> datetime:
+    """Return the time of this many seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC)
