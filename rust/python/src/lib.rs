@@ -2,8 +2,9 @@
 #![deny(unsafe_code)]
 
 mod error;
-mod io;
 mod os;
+mod sink;
+mod source;
 
 use layerdisk_core::container::vhd;
 use layerdisk_core::convert::Summary;
@@ -45,18 +46,18 @@ fn convert(
         vhd_unique_id,
         sync,
     };
-    let mut source = io::Reader::new(reader, progress)?;
+    let mut source = source::Reader::new(reader, progress)?;
     let converted = match sink.extract::<i32>() {
         Ok(descriptor) => {
             let file = os::file_of(descriptor).map_err(error::os_error)?;
             run(py, &mut source, FileSink::new(file, sync.then_some(os::start_write_back)), &options)
         }
-        Err(_) => run(py, &mut source, io::Writer(sink.clone().unbind()), &options),
+        Err(_) => run(py, &mut source, sink::Writer(sink.clone().unbind()), &options),
     };
     converted.map(to_tuple).map_err(error::to_py)
 }
 
-fn run(py: Python<'_>, source: &mut io::Reader, sink: impl Sink, options: &Options) -> Result<Summary> {
+fn run(py: Python<'_>, source: &mut source::Reader, sink: impl Sink, options: &Options) -> Result<Summary> {
     py.detach(|| layerdisk_core::convert::convert(source, sink, options))
 }
 

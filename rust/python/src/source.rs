@@ -1,10 +1,9 @@
-//! Python's file objects as the core's source and sink. The interpreter is held only inside their methods.
+//! A Python file object as the core's source. The interpreter is held only inside its methods.
 
 use std::slice;
 
 use layerdisk_core::error::Result;
 use layerdisk_core::pipeline::Source;
-use layerdisk_core::sink::Sink;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBlockingIOError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -106,19 +105,4 @@ fn would_block() -> PyErr {
 fn not_bytes(value: &Bound<'_, PyAny>) -> PyErr {
     let class = value.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
     PyTypeError::new_err(format!("read returned {class}, not bytes"))
-}
-
-/// An object of Python that takes bytes by position: `layerdisk._sink.ObjectSink`.
-pub struct Writer(pub Py<PyAny>);
-
-impl Sink for Writer {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        Python::attach(|py| self.0.call_method1(py, "write_at", (offset, PyBytes::new(py, bytes))))
-            .map(|_| ())
-            .map_err(external)
-    }
-
-    fn finish(&mut self, length: u64, sync: bool) -> Result<()> {
-        Python::attach(|py| self.0.call_method1(py, "finish", (length, sync))).map(|_| ()).map_err(external)
-    }
 }
