@@ -419,6 +419,7 @@ def test_start_up_imports_little() -> None:
     assert {name for name in imported if name.startswith("layerdisk")} == {
         "layerdisk",
         "layerdisk.cli",
+        "layerdisk.cli._options",
         "layerdisk.errdefs",
     }
     assert not imported & {

@@ -81,11 +81,17 @@ class Row(NamedTuple):
 FACE = {
     "__init__": Row("", late="_core _rust"),
     "__main__": Row("cli"),
-    "cli": Row(
-        "errdefs",
-        late="__init__ errdefs lcow image content descriptor mount diff tar2ext4 inspection _decompress",
+    "cli": Row("cli/_options errdefs", late="cli/convert cli/inspect cli/apply __init__"),
+    "cli/convert": Row("cli/_options cli/_progress cli/_show errdefs", late="tar2ext4 _decompress"),
+    "cli/inspect": Row("cli/_options cli/_show", late="inspection"),
+    "cli/apply": Row(
+        "cli/_options cli/_progress cli/_show",
+        late="lcow image content descriptor mount diff",
         for_types="content lcow",
     ),
+    "cli/_options": Row(""),
+    "cli/_progress": Row(""),
+    "cli/_show": Row("errdefs"),
     "image": Row("lcow content descriptor media_types mount diff errdefs"),
     "lcow": Row("content descriptor media_types mount diff tar2ext4 _output _vmgroup errdefs"),
     "diff": Row("_decompress descriptor media_types errdefs", late="_process"),
@@ -112,7 +118,7 @@ FACE = {
 
 # Who asks for the time or for random numbers; nobody else may.
 CLOCKS_AND_CHANCE = {
-    "cli": "time",  # the rate that progress shows
+    "cli/_progress": "time",  # the rate that progress shows
     "lcow": "time",  # how long it took, for the log
     "content/protocols": "datetime",  # the type of times
     "content/ingest": "datetime",  # when a blob was written

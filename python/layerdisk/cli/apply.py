@@ -1,0 +1,108 @@
+"""`layerdisk apply`: layers of a content store or an OCI image layout to disks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, given
+from ._progress import progress
+from ._show import print_json
+
+if TYPE_CHECKING:
+    from ..content import LocalStore
+    from ..lcow import LcowDiffer
+
+
+def add(commands: Any) -> None:
+    """Add the command's parser."""
+    apply = add_command(
+        commands,
+        "apply",
+        _run,
+        "apply a layer, or all layers of an image, from a content store or OCI layout",
+    )
+    apply.add_argument(
+        "store", metavar="STORE", help="directory with blobs/, an OCI image layout for an image"
+    )
+    which = apply.add_mutually_exclusive_group()
+    which.add_argument("--digest", metavar="D", help="the layer with this digest, to DIR/layer.vhd")
+    which.add_argument(
+        "--ref", metavar="R", help="the image of this name; its layers go to DIR/<diffID>/layer.vhd"
+    )
+    apply.add_argument(
+        "--media-type",
+        metavar="M",
+        default="application/vnd.oci.image.layer.v1.tar+gzip",
+        help="of the layer of --digest; the default takes plain, gzip and zstd layers",
+    )
+    apply.add_argument("--to", metavar="DIR", required=True, help="where the disks go")
+    apply.add_argument(
+        "--decryption-keys-path",
+        metavar="DIR",
+        help="decrypt with ctd-decoder and the keys in this directory",
+    )
+    add_conversion_options(apply)
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.digest is None:
+        _apply_layout(options)
+    else:
+        _apply_blob(options)
+
+
+def _apply_blob(options: argparse.Namespace) -> None:
+    from ..content import LocalStore
+    from ..descriptor import Descriptor
+    from ..diff import with_decryption, with_progress
+    from ..lcow import LAYER_FILE, MOUNT_TYPE
+    from ..mount import Mount
+
+    store = LocalStore(options.store)
+    source = Descriptor(options.media_type, options.digest, store.info(options.digest).size)
+    os.makedirs(options.to, exist_ok=True)
+    with progress() as report:
+        differ = _differ(store, options)
+        applied = differ.apply(
+            source, [Mount(MOUNT_TYPE, options.to)], with_progress(report), with_decryption(source)
+        )
+    _print_applied([(applied, os.path.join(options.to, LAYER_FILE))], options.json)
+
+
+def _apply_layout(options: argparse.Namespace) -> None:
+    from ..content import LocalStore
+    from ..diff import with_decryption
+    from ..image import apply_image, read_image
+
+    image = read_image(options.store, options.ref)
+    store = LocalStore(options.store)
+    with progress() as report:
+        layers = apply_image(
+            image,
+            options.to,
+            lambda: _differ(store, options),
+            options=lambda blob: [with_decryption(blob)],
+            progress=report,
+        )
+    _print_applied([(layer.applied, layer.path) for layer in layers], options.json)
+
+
+def _differ(store: LocalStore, options: argparse.Namespace) -> LcowDiffer:
+    from ..diff import ocicrypt_decoders
+    from ..lcow import LcowDiffer
+
+    keys = options.decryption_keys_path
+    return LcowDiffer(
+        store, processors=ocicrypt_decoders(keys) if keys else (), **given(options, CONVERSION_OPTIONS)
+    )
+
+
+def _print_applied(layers: Sequence[tuple[Any, str]], as_json: bool) -> None:
+    if as_json:
+        print_json([{**applied.to_json(), "path": path} for applied, path in layers])
+        return
+    for applied, path in layers:
+        print(f"{applied.digest} {applied.size} {path}")
