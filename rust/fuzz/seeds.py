@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the layers of tests/layers.py as seeds: `seeds.py CORPUS MAX_LEN`.
+"""Writes the layers of tests/layers as seeds: `seeds.py CORPUS MAX_LEN`.
 
 A target's input is a few bytes of options, as its source says, and a tar.
 """
@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from layers import BY_NAME, SMALL, layer, pattern, regular
+from layers import BY_NAME, SMALL, layer, pattern
+from tarfiles import regular
 
 LAYERS = [
     *SMALL,

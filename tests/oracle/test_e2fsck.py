@@ -12,6 +12,7 @@ import pytest
 from comparison import attempt
 from layers import Layer
 from machine import complaints
+from tarfiles import archive, regular
 
 Program = Callable[[str], str]
 
@@ -38,9 +39,7 @@ def test_e2fsck_of_a_large_layer(core: str, scratch: Path, program: Program, nam
 
 def test_debugfs_shows_times_and_block_lists(core: str, scratch: Path, program: Program) -> None:
     image = scratch / "debugfs.img"
-    tar = layers.archive(
-        layers.regular("f", layers.pattern(5000), mtime="1700000000.5", atime="5000000000.25", mode=0o640)
-    )
+    tar = archive(regular("f", layers.pattern(5000), mtime="1700000000.5", atime="5000000000.25", mode=0o640))
     assert attempt(tar, image, core=core).error is None
     shown = subprocess.run(
         [program("debugfs"), "-R", "stat /f", str(image)], capture_output=True, text=True, check=True

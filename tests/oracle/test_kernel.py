@@ -66,7 +66,7 @@ def check(
     listing = oracle.tarlist(tar)
     image = scratch / "kernel.img"
     ours = attempt(tar, image, core=core, **options)
-    if ours.error is not None:  # hcsshim's refusals and those of the table in layers.py: nothing to mount
+    if ours.error is not None:  # hcsshim's refusals and those of the tables in layers/: nothing to mount
         assert ours.error.code or not oracle.convert(tar, scratch / "reference.img", **options).ok
         return
     tree = tree_of(listing, convert_whiteout=options["convert_whiteout"])
