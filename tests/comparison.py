@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from common import digest_of
+from doubles import BytesReader
 from layerdisk import errdefs
 from layerdisk.tar2ext4 import ConvertResult, convert
 from oracle_client import Answer, Oracle
@@ -34,37 +35,6 @@ def attempt(tar: bytes | Path | BinaryIO, out: Path, **options: Any) -> Outcome:
         return Outcome(convert(tar, str(out), **options), None)
     except errdefs.LayerdiskError as error:
         return Outcome(None, error)
-
-
-class BytesReader:
-    """The least that a reader must have: read(n), which may give less than asked for."""
-
-    def __init__(self, data: bytes, piece: int | None = None) -> None:
-        self._rest = memoryview(data)
-        self._piece = piece or max(1, len(data))
-
-    def read(self, size: int = -1) -> bytes:
-        count = self._piece if size < 0 else min(size, self._piece)
-        piece, self._rest = self._rest[:count], self._rest[count:]
-        return bytes(piece)
-
-
-class ReadintoReader:
-    """A reader with readinto that fills as little as `piece` bytes of the buffer."""
-
-    def __init__(self, data: bytes, piece: int | None = None) -> None:
-        self._rest = memoryview(data)
-        self._piece = piece or max(1, len(data))
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        count = min(len(view), self._piece, len(self._rest))
-        view[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
 
 
 def compare(
@@ -164,7 +134,7 @@ def assert_result(result: ConvertResult | None, tar: bytes | Path, out: Path) ->
     """Digest and size are those of the whole stream; every finding says what it must."""
     assert result is not None
     if isinstance(tar, bytes):
-        assert result.digest == "sha256:" + hashlib.sha256(tar).hexdigest()
+        assert result.digest == digest_of(tar)
         assert result.size == len(tar)
     for finding in result.findings:
         assert finding.code[0] in "BN", finding

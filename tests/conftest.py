@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # the builders, whatever pytest's import mode is
 
+from common import OLDER  # noqa: E402
 from machine import missing  # noqa: E402
 from oracle_client import Oracle, build  # noqa: E402
 
@@ -68,6 +69,22 @@ def core(request: pytest.FixtureRequest) -> str:
     if request.param == "pure" and not _PURE.exists():
         pytest.skip("there is no pure core yet")
     return {"rust": "rust", "pure": "python"}[request.param]
+
+
+@pytest.fixture
+def chosen(core: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The core for the functions that take none."""
+    monkeypatch.setenv("LAYERDISK_CORE", core)
+    return core
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """An image that is there already, alone in its directory; it must survive every failure."""
+    path = tmp_path / "out" / "image"
+    path.parent.mkdir()
+    path.write_bytes(OLDER)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from common import digest_of
 from layerdisk import errdefs
 from layerdisk.content import LocalStore, Verifier
 from layerdisk.descriptor import Descriptor
 
 DATA = b"some content " * 1000
-
-
-def digest_of(data: bytes, algorithm: str = "sha256") -> str:
-    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def ingest(store: LocalStore, data: bytes, ref: str = "ref") -> str:

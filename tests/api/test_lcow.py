@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import logging
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from common import digest_of
 from layerdisk import errdefs, lcow, media_types
 from layerdisk.content import ContentStore, LocalStore
 from layerdisk.descriptor import Descriptor, linux_platform
@@ -38,10 +38,6 @@ from tarfiles import archive, directory, regular
 LAYER = archive(directory("a"), regular("a/f", b"data" * 5000), regular("a/.wh.gone"), directory("b"))
 OTHER = archive(regular("other", b"x"))
 OLD = b"an older image"
-
-
-def digest_of(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 class Setup:

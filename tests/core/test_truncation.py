@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import os
 from pathlib import Path
 
 import pytest
 import zstandard
+from common import assert_untouched
 from layerdisk import cli, errdefs
 from layerdisk.tar2ext4 import convert
 from layers import pattern
@@ -29,21 +29,6 @@ PARTS = [
 TAR = b"".join(PARTS) + END
 BETWEEN_ENTRIES = {sum(map(len, PARTS[:count])) for count in range(len(PARTS) + 1)}
 SOUND = BETWEEN_ENTRIES | {len(TAR) - 512, len(TAR)}
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """An image that is there already, alone in its directory; it must survive every failure."""
-    directory = tmp_path / "out"
-    directory.mkdir()
-    image = directory / "image"
-    image.write_bytes(b"older image")
-    return image
-
-
-def assert_untouched(target: Path) -> None:
-    assert os.listdir(target.parent) == [target.name]
-    assert target.read_bytes() == b"older image"
 
 
 def test_plain_tar_cut_at_every_byte(core: str, target: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import layers
 import pytest
 import strategies
+from doubles import BytesReader
 from hypothesis import given
 from hypothesis import strategies as st
 from layerdisk import errdefs
@@ -39,17 +40,6 @@ def cores() -> tuple[Core, Core]:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(f"the Rust core is not built: {error}")
-
-
-class Pieces:
-    """A reader that gives at most so many bytes at once."""
-
-    def __init__(self, data: bytes, piece: int) -> None:
-        self._file = io.BytesIO(data)
-        self._piece = piece
-
-    def read(self, size: int) -> bytes:
-        return self._file.read(min(size, self._piece))
 
 
 def run(core: Core, reader: Any, writer: Any, **options: Any) -> tuple[Any, ...]:
@@ -164,7 +154,7 @@ def test_damaged_layer(cores: tuple[Core, Core], scratch: Path, tar: bytes, opti
 def test_pieces_of_the_stream_do_not_matter(
     cores: tuple[Core, Core], scratch: Path, tar: bytes, options: dict[str, Any], piece: int
 ) -> None:
-    assert_same(cores, scratch, lambda: Pieces(tar, piece), **options)
+    assert_same(cores, scratch, lambda: BytesReader(tar, piece), **options)
 
 
 @given(content=st.binary(max_size=20000), size=st.integers(-(2**63), 2**63 - 1))

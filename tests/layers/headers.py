@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from tarfiles import (
-    base256,
-    directory,
-    entry,
-    global_pax,
-    gnu_long,
-    hardlink,
-    header,
-    pax,
-    regular,
-    symlink,
-)
+from tarfiles import base256, directory, entry, global_pax, gnu_long, hardlink, header, pax, regular, symlink
 
 from layers.table import MIB, layer, pattern, pax_body_of, signed_checksum
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from tarfiles import (
-    archive,
-    directory,
-    hardlink,
-    header,
-    pax_sparse,
-    regular,
-)
+from tarfiles import archive, directory, hardlink, header, pax_sparse, regular
 
 from layers.table import MIB, Layer, pattern
 

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from tarfiles import (
-    directory,
-    global_pax,
-    gnu_long,
-    header,
-    padded,
-    pax,
-    pax_body,
-    regular,
-    symlink,
-)
+from tarfiles import directory, global_pax, gnu_long, header, padded, pax, pax_body, regular, symlink
 
 from layers.table import layer
 

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from tarfiles import (
-    block_device,
-    char_device,
-    directory,
-    fifo,
-    hardlink,
-    regular,
-    symlink,
-)
+from tarfiles import block_device, char_device, directory, fifo, hardlink, regular, symlink
 
 from layers.table import MIB, layer, pattern
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from tarfiles import (
-    directory,
-    entry,
-    gnu_sparse,
-    padded,
-    pax_sparse,
-    regular,
-)
+from tarfiles import directory, entry, gnu_sparse, padded, pax_sparse, regular
 
 from layers.table import MIB, layer, pattern
 

@@ -9,7 +9,8 @@ from typing import Any
 import layers
 import pytest
 import strategies
-from comparison import BytesReader, ReadintoReader, assert_same, attempt, compare
+from comparison import assert_same, attempt, compare
+from doubles import BytesReader, ReadintoReader
 from hypothesis import given
 from hypothesis import strategies as st
 from layers import Layer

@@ -1,0 +1,176 @@
+"""Writers of convert: what will do, what is refused, and what passes through."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import re
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from common import LAYER, assert_untouched, image_of
+from doubles import Boom, Methods, closed, file
+from layerdisk import errdefs
+from layerdisk.tar2ext4 import convert
+
+LONGER = bytes(range(256)) * 4096
+
+
+@contextlib.contextmanager
+def older(path: Path, mode: str, buffering: int = -1) -> Iterator[BinaryIO]:
+    """A file that holds more than the image will, open somewhere in its midst."""
+    path.write_bytes(LONGER)
+    with open(path, mode, buffering) as file:
+        file.seek(1000)
+        yield file  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def older_object(path: Path) -> Iterator[BinaryIO]:
+    image = io.BytesIO(LONGER)
+    image.seek(1000)
+    yield image
+    path.write_bytes(image.getvalue())
+
+
+@contextlib.contextmanager
+def least(path: Path) -> Iterator[Any]:
+    """Only what a writer must have; it takes at most 1000 bytes at once."""
+    image = io.BytesIO(LONGER)
+    yield Methods(
+        seek=image.seek,
+        tell=image.tell,
+        truncate=image.truncate,
+        write=lambda data: image.write(data[:1000]),
+    )
+    path.write_bytes(image.getvalue())
+
+
+WRITERS: dict[str, Callable[[Path], Any]] = {
+    "path": lambda path: contextlib.nullcontext(path),
+    "text of a path": lambda path: contextlib.nullcontext(str(path)),
+    "file": lambda path: older(path, "r+b"),
+    "unbuffered file": lambda path: older(path, "r+b", 0),
+    "file for writing only": lambda path: file(path, "wb"),
+    "BytesIO": older_object,
+    "the least": least,
+}
+
+
+@pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize("footer", [False, True], ids=["image", "vhd"])
+def test_any_writer_gets_the_same(
+    core: str, tmp_path: Path, make: Callable[[Path], Any], footer: bool
+) -> None:
+    path = tmp_path / "image"
+    expected = image_of(LAYER, core, append_vhd_footer=footer)
+    with make(path) as writer:
+        convert(io.BytesIO(LAYER), writer, append_vhd_footer=footer, core=core)
+        if not isinstance(writer, (str, Path)):
+            assert writer.tell() == len(expected)
+    assert path.read_bytes() == expected
+
+
+def test_zeros_that_are_not_written_are_there(core: str) -> None:
+    """Also those of an object with other bytes in their place before."""
+    content = bytes(40_000)
+    image = io.BytesIO(LONGER)
+    convert(io.BytesIO(content), image, only_append_vhd_footer=True, core=core)
+    assert image.getvalue()[:-512] == content
+
+
+def pipe(buffering: int) -> BinaryIO:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return open(writing, "wb", buffering)  # type: ignore[return-value]
+
+
+def connection() -> BinaryIO:
+    one, other = socket.socketpair()
+    with one, other:
+        return one.makefile("wb")
+
+
+def of_write(result: object) -> Callable[[], Any]:
+    return lambda: Methods(
+        seek=lambda *_: 0,
+        truncate=lambda *_: 0,
+        write=lambda data: result(data) if callable(result) else result,
+    )
+
+
+ANYWHERE = "it must be open for writing anywhere"
+REFUSED_WRITERS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "pipe": (lambda: pipe(-1), errdefs.InvalidArgument, f"the writer is not seekable: {ANYWHERE}"),
+    "unbuffered pipe": (lambda: pipe(0), errdefs.InvalidArgument, f"the writer is not seekable: {ANYWHERE}"),
+    "socket": (connection, errdefs.InvalidArgument, f"the writer is not seekable: {ANYWHERE}"),
+    "for reading": (
+        lambda: file(os.devnull, "rb"),
+        errdefs.InvalidArgument,
+        f"the writer is not writable: {ANYWHERE}",
+    ),
+    "for appending": (
+        lambda: file(os.devnull, "ab"),
+        errdefs.InvalidArgument,
+        f"the writer appends: {ANYWHERE}",
+    ),
+    "closed": (lambda: closed(io.BytesIO()), ValueError, "I/O operation on closed file."),
+    "no file": (lambda: 5, AttributeError, "'int' object has no attribute 'seek'"),
+    "None of write": (
+        of_write(None),
+        BlockingIOError,
+        "the writer takes no data now: it must not be in non-blocking mode",
+    ),
+    "nothing written": (of_write(0), ValueError, r"write returned 0 for \d+ bytes"),
+    "more than there is": (
+        of_write(lambda data: 2 * len(data)),
+        ValueError,
+        r"write returned \d+ for \d+ bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "cls", "message"), REFUSED_WRITERS.values(), ids=REFUSED_WRITERS)
+def test_a_wrong_writer_is_refused(
+    core: str, make: Callable[[], Any], cls: type[Exception], message: str
+) -> None:
+    writer = make()
+    with contextlib.closing(writer) if hasattr(writer, "close") else contextlib.nullcontext():
+        with pytest.raises(cls) as caught:
+            convert(io.BytesIO(LAYER), writer, core=core)
+        assert type(caught.value) is cls
+        assert re.fullmatch(message, str(caught.value))
+
+
+@pytest.mark.parametrize("method", ["seek", "truncate", "write", "flush"])
+def test_an_exception_of_the_writer_passes_through_as_it_is(core: str, method: str) -> None:
+    error = Boom()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    class Failing(io.BytesIO):
+        pass
+
+    setattr(Failing, method, fail)
+    with pytest.raises(Boom) as caught:
+        convert(io.BytesIO(LAYER), Failing(), core=core)
+    assert caught.value is error
+
+
+def test_an_error_of_the_operating_system_has_its_number(core: str, target: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError) as caught:
+            convert(io.BytesIO(LAYER), target, core=core)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (caught.value.errno, str(caught.value)) == (errno.EFBIG, "[Errno 27] File too large")
+    assert_untouched(target)
