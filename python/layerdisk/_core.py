@@ -42,7 +42,7 @@ class Core(Protocol):
     ) -> RawResult:
         """Convert a tar; gives digest, size, image_size, blocks, inodes, directories, findings.
 
-        The sink is empty, and of the kinds that `_sink.open_sink` gives.
+        The sink is empty, and of the kinds that `io.open_sink` gives.
         """
 
     def vhd_footer(self, size: int, unique_id: bytes) -> bytes:

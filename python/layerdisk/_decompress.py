@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errdefs import DataLoss, Internal, LayerdiskError, ResourceExhausted, TruncatedStream
+from .io import Readable
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -24,14 +25,6 @@ _INPUT_BYTES = 128 * 1024  # of compressed data at once: large enough to be fast
 _READ_ALL_BYTES = 1024 * 1024
 
 _Read = TypeVar("_Read")
-
-
-@runtime_checkable
-class Readable(Protocol):
-    """A binary file object to read from."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """Give up to `size` bytes, none at the end."""
 
 
 def decompress(reader: Readable) -> Readable:

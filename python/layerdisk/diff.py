@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import errdefs, media_types
-from ._decompress import Readable, decompress
+from ._decompress import decompress
 from .descriptor import Descriptor
 from .errdefs import InvalidArgument, NoProcessor
+from .io import Readable
 
 __all__ = [
     "PROCESSORS",

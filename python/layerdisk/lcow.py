@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from . import errdefs, media_types, tar2ext4
-from ._output import OutputFile
 from ._vmgroup import grant_vm_group_access
 from .content import ContentReader, ContentStore, Verifier
 from .descriptor import Descriptor, Platform, linux_platform
-from .diff import ApplyConfig, ApplyOpt, Processor, Readable, open_plain_tar
+from .diff import ApplyConfig, ApplyOpt, Processor, open_plain_tar
 from .errdefs import FailedPrecondition, InvalidArgument, LayerdiskError, from_os_error
+from .io import OutputFile, Readable
 from .mount import Mount
 
 __all__ = ["REGISTRATION", "LcowDiffer", "Registration", "grant_vm_group_access"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ._core import VHD_APPEND, VHD_NONE, VHD_ONLY, choose
-from ._output import OutputFile
-from ._sink import open_sink
 from .errdefs import InvalidArgument
+from .io import OutputFile, Readable, open_sink
 
 if TYPE_CHECKING:
     import uuid
@@ -21,13 +20,6 @@ _LARGEST_LOG_BLOCK_SIZE = 6  # 64 KiB. Source: kernel, EXT4_MAX_BLOCK_SIZE
 _VHD_FOOTER_LEN = 512
 _VHD_COOKIE = b"conectix"
 _COPY_LEN = 1024 * 1024
-
-
-class Readable(Protocol):
-    """A binary file object to read from; where it has `readinto`, that is used instead of `read`."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """Give up to `size` bytes, none at the end."""
 
 
 class Finding(NamedTuple):

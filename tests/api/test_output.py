@@ -11,9 +11,9 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from layerdisk import _output
-from layerdisk._output import OutputFile
+from layerdisk import io
 from layerdisk.errdefs import InvalidArgument
+from layerdisk.io import OutputFile
 
 STALE = ".image.0123456789abcdef.layerdisk-tmp"
 
@@ -55,7 +55,7 @@ def test_an_interrupt_at_any_line_leaves_nothing(target: Path) -> None:
 
         def trace(frame: FrameType, event: str, argument: object) -> Any:
             nonlocal seen
-            if event == "line" and frame.f_code.co_filename == _output.__file__:
+            if event == "line" and frame.f_code.co_filename == io.__file__:
                 seen += 1
                 if seen == line:  # noqa: B023
                     sys.settrace(None)
@@ -109,7 +109,7 @@ def test_what_another_is_writing_is_kept(target: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from layerdisk._output import OutputFile
+from layerdisk.io import OutputFile
 with OutputFile(sys.argv[1]) as output:
     output.file.write(b"new")
     os.kill(os.getpid(), signal.SIGKILL)

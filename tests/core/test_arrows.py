@@ -93,26 +93,25 @@ FACE = {
     "cli/_progress": Row(""),
     "cli/_show": Row("errdefs"),
     "image": Row("lcow content descriptor media_types mount diff errdefs"),
-    "lcow": Row("content descriptor media_types mount diff tar2ext4 _output _vmgroup errdefs"),
-    "diff": Row("_decompress descriptor media_types errdefs", late="_process"),
+    "lcow": Row("content descriptor media_types mount diff tar2ext4 _vmgroup io errdefs"),
+    "diff": Row("_decompress descriptor media_types io errdefs", late="_process"),
     "content": Row("content/protocols content/local content/ingest content/verifier"),
     "content/protocols": Row("descriptor"),
     "content/local": Row("content/protocols content/ingest descriptor errdefs"),
-    "content/ingest": Row("content/protocols descriptor _output errdefs", for_types="content/local"),
-    "content/verifier": Row("_decompress descriptor errdefs"),
+    "content/ingest": Row("content/protocols descriptor io errdefs", for_types="content/local"),
+    "content/verifier": Row("descriptor io errdefs"),
     "descriptor": Row("errdefs"),
     "media_types": Row("errdefs"),
     "mount": Row("errdefs"),
     "inspection": Row("tar2ext4 vhd errdefs"),
-    "tar2ext4": Row("_core _output _sink errdefs"),
+    "tar2ext4": Row("_core io errdefs"),
     "vhd": Row("errdefs"),
     "errdefs": Row(""),
     "_core": Row("errdefs", late="_rust _pure", for_types="_rust _pure"),
     "_rust": Row(""),
-    "_decompress": Row("errdefs"),
-    "_process": Row("_decompress errdefs"),
-    "_output": Row("errdefs"),
-    "_sink": Row(""),
+    "_decompress": Row("io errdefs"),
+    "_process": Row("io errdefs"),
+    "io": Row("errdefs"),
     "_vmgroup": Row("errdefs"),
 }
 
@@ -123,7 +122,7 @@ CLOCKS_AND_CHANCE = {
     "content/protocols": "datetime",  # the type of times
     "content/ingest": "datetime",  # when a blob was written
     "_process": "time",  # how long to wait for a process
-    "_output": "os.urandom",  # the name of the temporary file
+    "io": "os.urandom",  # the name of the temporary file
     "rust: ext4/tree": "HashMap RandomState",  # the hash table's seed
 }
 # What need not be installed with Python.
@@ -260,7 +259,7 @@ def test_clocks_and_randomness_are_where_the_table_says() -> None:
 
 def test_a_conversion_knows_no_clock_and_its_only_random_bytes_name_the_temporary_file() -> None:
     arrows = {name: " ".join(row[:2]) for name, row in FACE.items()}
-    assert reached("tar2ext4", arrows) & set(CLOCKS_AND_CHANCE) == {"_output"}
+    assert reached("tar2ext4", arrows) & set(CLOCKS_AND_CHANCE) == {"io"}
 
 
 @needs_rust

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layerdisk import errdefs
 from layerdisk._core import VHD_APPEND, VHD_NONE, VHD_ONLY, Core, choose
-from layerdisk._sink import open_sink
+from layerdisk.io import open_sink
 from layers import Layer
 
 SWITCHES = ["convert_whiteout", "convert_backslash", "inline_data", "reproduce_defects"]

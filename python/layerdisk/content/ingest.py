@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from .._output import fsync_directory, is_same_file, lock
 from ..descriptor import parse_digest
 from ..errdefs import (
     Aborted,
@@ -27,6 +26,7 @@ from ..errdefs import (
     Unavailable,
     from_os_error,
 )
+from ..io import fsync_directory, is_same_file, lock
 from .protocols import Status
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from .._decompress import Readable
 from ..descriptor import Descriptor, parse_digest
 from ..errdefs import DataLoss, TruncatedStream
+from ..io import Readable
 
 _DRAIN_BYTES = 1024 * 1024
 

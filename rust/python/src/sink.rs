@@ -7,7 +7,7 @@ use pyo3::types::PyBytes;
 
 use crate::error::external;
 
-/// An object of Python that takes bytes by position: `layerdisk._sink.ObjectSink`.
+/// An object of Python that takes bytes by position: `layerdisk.io.ObjectSink`.
 pub struct Writer(pub Py<PyAny>);
 
 impl Sink for Writer {

@@ -1,4 +1,4 @@
-"""An output file that appears under its name only when it is complete and on disk."""
+"""What the package reads from and writes to: readers, the output file, and file objects as sinks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import stat
 import sys
 from io import FileIO
 from types import TracebackType
+from typing import Any, Protocol, runtime_checkable
 
 from .errdefs import InvalidArgument
 
@@ -19,6 +20,14 @@ else:
 
 TEMPORARY_SUFFIX = ".layerdisk-tmp"
 _LONGEST_NAME_BYTES = 200  # the temporary name adds 32 and file systems allow 255
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A binary file object to read from; where it has `readinto`, that is used instead of `read`."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Give up to `size` bytes, none at the end."""
 
 
 class OutputFile:
@@ -178,3 +187,60 @@ def is_same_file(descriptor: int, path: str) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:
         return False
+
+
+def open_sink(writer: Any) -> int | ObjectSink:
+    """Empty a file object and give the best way to write to it.
+
+    Returns:
+        The descriptor of a regular file of the operating system, which `writer` keeps open; for everything
+        else an ObjectSink.
+    """
+    descriptor = _descriptor(writer)
+    if descriptor is not None:
+        if getattr(writer, "flush", None) is not None:
+            writer.flush()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.ftruncate(descriptor, 0)
+            return descriptor
+    return ObjectSink(writer)
+
+
+class ObjectSink:
+    """Any seekable binary file object."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        writer.seek(0)
+        writer.truncate()
+
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of the bytes."""
+        self._writer.seek(offset)
+        while data:
+            # A copy of a view, since the object may keep what it is given and the buffer is used again.
+            written = self._writer.write(bytes(data))
+            if written is None:
+                raise BlockingIOError("the writer takes no data now: it must not be in non-blocking mode")
+            if not 0 < written <= len(data):
+                raise ValueError(f"write returned {written} for {len(data)} bytes")
+            data = data[written:]
+
+    def finish(self, length: int, sync: bool) -> None:
+        """Set the length. Syncing is for files of the operating system."""
+        end = self._writer.seek(0, os.SEEK_END)
+        if length > 0 and length - 1 >= end:
+            self.write_at(length - 1, b"\0")  # truncate does not lengthen every kind of file
+        if getattr(self._writer, "flush", None) is not None:
+            self._writer.flush()
+
+
+def _descriptor(writer: Any) -> int | None:
+    """Give the descriptor of the operating system's file behind the object, where there is one to be had."""
+    if sys.platform == "win32":
+        return None  # no positional writes there
+    try:
+        descriptor = writer.fileno()
+    except Exception:
+        return None
+    return descriptor if isinstance(descriptor, int) and descriptor >= 0 else None
