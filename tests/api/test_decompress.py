@@ -12,7 +12,9 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from layerdisk import _decompress, errdefs
+from layerdisk import errdefs
+from layerdisk.decompress import gzip as gzip_streams
+from layerdisk.decompress import zstd as zstd_streams
 from layerdisk.diff import Readable, decompress
 
 PLAIN = random.Random(1).randbytes(3000) + b"layer " * 50_000
@@ -212,6 +214,6 @@ def test_errors_of_the_reader_pass_through() -> None:
         def read(self, size: int, /) -> bytes:
             raise ConnectionResetError("gone")
 
-    for reader_of in (decompress, _decompress.GzipReader, _decompress.ZstdReader):
+    for reader_of in (decompress, gzip_streams.GzipReader, zstd_streams.ZstdReader):
         with pytest.raises(ConnectionResetError, match="gone"):
             reader_of(Broken()).read(10)

@@ -82,7 +82,7 @@ FACE = {
     "__init__": Row("", late="_core _rust"),
     "__main__": Row("cli"),
     "cli": Row("cli/_options errdefs", late="cli/convert cli/inspect cli/apply __init__"),
-    "cli/convert": Row("cli/_options cli/_progress cli/_show errdefs", late="tar2ext4 _decompress"),
+    "cli/convert": Row("cli/_options cli/_progress cli/_show errdefs", late="tar2ext4 decompress"),
     "cli/inspect": Row("cli/_options cli/_show", late="inspection"),
     "cli/apply": Row(
         "cli/_options cli/_progress cli/_show",
@@ -94,24 +94,32 @@ FACE = {
     "cli/_show": Row("errdefs"),
     "image": Row("lcow content descriptor media_types mount diff errdefs"),
     "lcow": Row("content descriptor media_types mount diff tar2ext4 _vmgroup io errdefs"),
-    "diff": Row("_decompress descriptor media_types io errdefs", late="_process"),
     "content": Row("content/protocols content/local content/ingest content/verifier"),
     "content/protocols": Row("descriptor"),
     "content/local": Row("content/protocols content/ingest descriptor errdefs"),
     "content/ingest": Row("content/protocols descriptor io errdefs", for_types="content/local"),
     "content/verifier": Row("descriptor io errdefs"),
+    "diff": Row("decompress io diff/chain diff/ocicrypt diff/options diff/program"),
+    "diff/chain": Row("decompress media_types io errdefs"),
+    "diff/ocicrypt": Row("diff/chain diff/options diff/program descriptor media_types"),
+    "diff/options": Row("diff/chain errdefs"),
+    "diff/program": Row("diff/chain", late="diff/process"),
+    "diff/process": Row("io errdefs"),
     "descriptor": Row("errdefs"),
     "media_types": Row("errdefs"),
     "mount": Row("errdefs"),
     "inspection": Row("tar2ext4 vhd errdefs"),
     "tar2ext4": Row("_core io errdefs"),
     "vhd": Row("errdefs"),
-    "errdefs": Row(""),
+    "errdefs": Row("names"),
     "_core": Row("errdefs", late="_rust _pure", for_types="_rust _pure"),
     "_rust": Row(""),
-    "_decompress": Row("io errdefs"),
-    "_process": Row("io errdefs"),
     "io": Row("errdefs"),
+    "decompress": Row("decompress/gzip decompress/stream decompress/zstd io"),
+    "decompress/gzip": Row("decompress/stream io errdefs"),
+    "decompress/stream": Row("io"),
+    "decompress/zstd": Row("decompress/stream io errdefs"),
+    "names": Row(""),
     "_vmgroup": Row("errdefs"),
 }
 
@@ -121,12 +129,12 @@ CLOCKS_AND_CHANCE = {
     "lcow": "time",  # how long it took, for the log
     "content/protocols": "datetime",  # the type of times
     "content/ingest": "datetime",  # when a blob was written
-    "_process": "time",  # how long to wait for a process
     "io": "os.urandom",  # the name of the temporary file
+    "diff/process": "time",  # how long to wait for a process
     "rust: ext4/tree": "HashMap RandomState",  # the hash table's seed
 }
 # What need not be installed with Python.
-REQUIREMENTS = {"_decompress": "isal zstandard"}
+REQUIREMENTS = {"decompress/gzip": "isal", "decompress/zstd": "zstandard"}
 
 
 def found_in_rust() -> dict[str, set[str]]:

@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from .._decompress import decompress
+    from ..decompress import decompress
     from ..tar2ext4 import convert
 
     keywords = given(options, _OPTIONS)

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
-from .errdefs import DataLoss, NotFound, from_os_error
-from .io import Readable
+from ..errdefs import DataLoss, NotFound, from_os_error
+from ..io import Readable
 
 if sys.platform != "win32":
     import fcntl

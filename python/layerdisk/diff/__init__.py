@@ -1,0 +1,44 @@
+"""The way from a blob of any layer media type to the plain tar: a chain of stream processors.
+
+Each processor takes a stream of a media type and gives one of another, until it is a plain OCI layer tar.
+
+Source: containerd core/diff.
+"""
+
+from __future__ import annotations
+
+from ..decompress import decompress
+from ..io import Readable
+from .chain import PROCESSORS, Decompressor, Payload, Processor, Stream, open_plain_tar
+from .ocicrypt import ocicrypt_decoders, with_decryption
+from .options import (
+    ApplyConfig,
+    ApplyOpt,
+    with_blob_check,
+    with_diff_id,
+    with_payloads,
+    with_progress,
+    with_sync_fs,
+)
+from .program import BinaryProcessor
+
+__all__ = [
+    "PROCESSORS",
+    "ApplyConfig",
+    "ApplyOpt",
+    "BinaryProcessor",
+    "Decompressor",
+    "Payload",
+    "Processor",
+    "Readable",
+    "Stream",
+    "decompress",
+    "ocicrypt_decoders",
+    "open_plain_tar",
+    "with_blob_check",
+    "with_decryption",
+    "with_diff_id",
+    "with_payloads",
+    "with_progress",
+    "with_sync_fs",
+]

@@ -1,0 +1,54 @@
+"""A program as a processor of the chain.
+
+Source: containerd core/diff/stream_unix.go and stream_windows.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .chain import Payload, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryProcessor:
+    """Runs a program: the stream in at its standard input, out at its standard output.
+
+    The payload of this processor's id, if there is one, can be read from file descriptor 3 (on Windows from
+    the named pipe in STREAM_PROCESSOR_PIPE); STREAM_PROCESSOR_MEDIATYPE holds the input's media type. If the
+    program fails, so does reading from the stream, with what it wrote to its standard error.
+
+    Attributes:
+        id: name of this processor, by which payloads are found.
+        accepts: media types of the input.
+        returns: media type of the output.
+        path: of the program, looked for in PATH.
+        args: its arguments.
+        env: "NAME=value" to add to its environment.
+
+    Source: containerd core/diff/stream_unix.go and stream_windows.go.
+    """
+
+    id: str
+    accepts: tuple[str, ...]
+    returns: str
+    path: str
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+
+    def open(self, stream: Stream, payloads: Mapping[str, Payload]) -> Stream | None:
+        """Start the program."""
+        if stream.media_type not in self.accepts:
+            return None
+        from .process import ProcessReader
+
+        payload = payloads.get(self.id)
+        reader = ProcessReader(
+            self.id,
+            [self.path, *self.args],
+            env=(*self.env, f"STREAM_PROCESSOR_MEDIATYPE={stream.media_type}"),
+            payload=None if payload is None else payload.encode(),
+            source=stream.reader,
+        )
+        return Stream(self.returns, reader, reader.close)
