@@ -421,6 +421,7 @@ def test_start_up_imports_little() -> None:
         "layerdisk.cli",
         "layerdisk.cli._options",
         "layerdisk.errdefs",
+        "layerdisk.names",
     }
     assert not imported & {
         "dataclasses",
