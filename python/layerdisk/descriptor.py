@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .errdefs import InvalidArgument
+from .names import quote
 
 T = TypeVar("T")
 
@@ -28,8 +29,12 @@ class Platform:
     os_features: tuple[str, ...] = ()
     variant: str = ""
 
+    def __str__(self) -> str:
+        """Return "os/architecture" or "os/architecture/variant"."""
+        return "/".join(filter(None, (self.os or "unknown", self.architecture or "unknown", self.variant)))
+
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON object, without what is empty."""
+        """Return the JSON object, without what is empty."""
         fields = {
             "architecture": self.architecture,
             "os": self.os,
@@ -41,7 +46,7 @@ class Platform:
 
     @classmethod
     def from_json(cls, value: object) -> Platform:
-        """Read the JSON object; InvalidArgument if it is not of that form."""
+        """Return the platform of a JSON object; InvalidArgument if the object has another form."""
         fields = _Fields("platform", value)
         return cls(
             fields.text("architecture"),
@@ -60,9 +65,10 @@ class Descriptor:
         media_type: of the content.
         digest: "sha256:..." of its bytes.
         size: in bytes.
-        urls: where else it can be had.
+        urls: where else the content is.
         annotations: free text by key.
         platform: for an image manifest in an index.
+        artifact_type: of the artifact that a manifest describes, "" for an image.
     """
 
     media_type: str
@@ -71,9 +77,10 @@ class Descriptor:
     urls: tuple[str, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     platform: Platform | None = None
+    artifact_type: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON object, without the optional fields that are empty."""
+        """Return the JSON object, without the optional fields that are empty."""
         value: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.urls:
             value["urls"] = list(self.urls)
@@ -81,14 +88,16 @@ class Descriptor:
             value["annotations"] = dict(self.annotations)
         if self.platform is not None:
             value["platform"] = self.platform.to_json()
+        if self.artifact_type:
+            value["artifactType"] = self.artifact_type
         return value
 
     @classmethod
     def from_json(cls, value: object) -> Descriptor:
-        """Read the JSON object; other fields than ours are ignored.
+        """Return the descriptor of a JSON object; fields that are not ours are ignored.
 
         Raises:
-            InvalidArgument: it is not of that form, or the digest or the size cannot be right.
+            InvalidArgument: the object has another form, or the digest or the size cannot be right.
         """
         fields = _Fields("descriptor", value)
         platform = fields.value.get("platform")
@@ -99,6 +108,7 @@ class Descriptor:
             fields.texts("urls"),
             fields.text_map("annotations"),
             None if platform is None else Platform.from_json(platform),
+            fields.text("artifactType"),
         )
         parse_digest(descriptor.digest)
         if descriptor.size < 0:
@@ -119,10 +129,15 @@ def parse_digest(digest: str) -> tuple[str, str]:
     length = DIGEST_HEX_LENGTHS.get(algorithm)
     if length is None:
         known = ", ".join(DIGEST_HEX_LENGTHS)
-        raise InvalidArgument(f"digest {digest!r}: the algorithm is none of {known}")
+        raise InvalidArgument(f"digest {shown(digest)}: the algorithm must be one of {known}")
     if not re.fullmatch(f"[0-9a-f]{{{length}}}", digits):
-        raise InvalidArgument(f"digest {digest!r}: {algorithm} needs {length} lower-case hex digits")
+        raise InvalidArgument(f"digest {shown(digest)}: {algorithm} needs {length} lower-case hex digits")
     return algorithm, digits
+
+
+def shown(text: str) -> str:
+    """Return text from a document in quotes, safe for one line of a message (see `quote`)."""
+    return quote(text.encode("utf-8", "backslashreplace"))
 
 
 # Go's names of what platform.machine() gives, on any operating system and in lower case.
@@ -145,7 +160,7 @@ _ARCHITECTURES = {
 
 
 def linux_platform() -> Platform:
-    """Give the platform of a Linux container on this machine's processor, whatever its operating system."""
+    """Return the platform of a Linux container on this machine's processor, whatever its operating system."""
     import platform
 
     machine = platform.machine().lower()

@@ -5,43 +5,23 @@ Source: OCI image-spec, image-layout.md, image-index.md, manifest.md, config.md.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
 
-from . import media_types
-from .content import LocalStore, Verifier
-from .descriptor import Descriptor, Platform, linux_platform, parse_digest
+from .descriptor import Descriptor, Platform
 from .diff import ApplyOpt, with_diff_id, with_progress
-from .errdefs import Canceled, InvalidArgument, NotFound
+from .errdefs import Canceled
 from .lcow import LAYER_FILE, MOUNT_TYPE, LcowDiffer
 from .mount import Mount
+from .platforms import parse_platform
+from .sources.choose import find_image
+from .sources.layout import LayoutDirectory
+from .sources.manifest import Image, Layer
 
-REF_NAME = "org.opencontainers.image.ref.name"
-_MAX_JSON_BYTES = 32 * 1024 * 1024  # manifests and configs are read whole; real ones have a few KiB
-_MAX_INDEX_DEPTH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer of an image: its blob, and the digest of its plain tar."""
-
-    descriptor: Descriptor
-    diff_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image of a store, the lowest layer first."""
-
-    manifest: Descriptor
-    platform: Platform
-    layers: tuple[Layer, ...]
+__all__ = ["AppliedLayer", "Image", "Layer", "apply_image", "read_image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +34,24 @@ class AppliedLayer:
 
 
 def read_image(
-    layout: str | os.PathLike[str], ref: str | None = None, platform: Platform | None = None
+    layout: str | os.PathLike[str], ref: str | None = None, platform: Platform | str | None = None
 ) -> Image:
-    """Read the manifest and the config of an image in an OCI image layout; both are checked by digest.
+    """Return an image of an OCI image layout; its manifest and config are checked by digest.
 
     Args:
         layout: directory of the layout.
-        ref: its name in the layout's index; not needed where the index has one image.
-        platform: of the image, where there are several; by default Linux on this machine's processor.
+        ref: a tag, a full name, a digest, or a name and a digest with "@" between; not needed where one image fits.
+        platform: that the image must be for, also as text ("linux/arm64/v8"). By default that of Linux on this
+            machine, or, where there is only one image, whatever that is for.
 
     Raises:
-        NotFound: no layout, no such image, or a missing blob.
+        NotFound: not a layout, no such image, or a missing blob.
         InvalidArgument: several images fit, or the layout is malformed.
         DataLoss: a blob is not what its descriptor says.
     """
-    store = LocalStore(layout)
-    top = [found for found in _index(layout) if ref in (None, found.annotations.get(REF_NAME))]
-    if not top:
-        raise NotFound(f"image {ref!r} in {os.fspath(layout)}" if ref else f"image in {os.fspath(layout)}")
-    manifest = _choose(store, top, platform or linux_platform())
-    content = _object(store, manifest)
-    config = _object(store, Descriptor.from_json(content.get("config")))
-    blobs = [Descriptor.from_json(layer) for layer in _array(content, "layers")]
-    rootfs = config.get("rootfs")
-    diff_ids = [str(diff_id) for diff_id in _array(rootfs if isinstance(rootfs, dict) else {}, "diff_ids")]
-    if len(blobs) != len(diff_ids):
-        raise InvalidArgument(
-            f"image {manifest.digest} has {len(blobs)} layers and its config {len(diff_ids)} diff_ids"
-        )
-    for diff_id in diff_ids:
-        parse_digest(diff_id)  # it becomes a file name
-    layers = tuple(Layer(blob, diff_id) for blob, diff_id in zip(blobs, diff_ids, strict=True))
-    return Image(manifest, Platform.from_json(config), layers)
+    source = LayoutDirectory(layout)
+    wanted = parse_platform(platform) if isinstance(platform, str) else platform
+    return find_image(source, source.index(), ref, wanted, where=source.root)
 
 
 def apply_image(
@@ -165,70 +131,3 @@ class _Stop:
                     self._progress(sum(self._bytes.values()))
 
         return report
-
-
-def _index(layout: str | os.PathLike[str]) -> list[Descriptor]:
-    path = os.path.join(layout, "index.json")
-    try:
-        with open(path, "rb") as file:
-            index = _parse(path, file.read(_MAX_JSON_BYTES))
-    except FileNotFoundError as error:
-        raise NotFound(f"{os.fspath(layout)} is no OCI image layout: it has no index.json") from error
-    return [Descriptor.from_json(manifest) for manifest in _array(index, "manifests")]
-
-
-def _choose(store: LocalStore, found: Sequence[Descriptor], platform: Platform) -> Descriptor:
-    """Give the one manifest among these descriptors, and those that they lead to."""
-    manifests = _manifests(store, found, _MAX_INDEX_DEPTH)
-    if len(manifests) > 1:
-        manifests = [manifest for manifest in manifests if _fits(manifest, platform)]
-    if not manifests:
-        raise NotFound(f"image for {platform.os}/{platform.architecture}")
-    if len(manifests) > 1:
-        names = ", ".join(manifest.annotations.get(REF_NAME, manifest.digest) for manifest in manifests)
-        raise InvalidArgument(f"several images fit, name one of: {names}")
-    return manifests[0]
-
-
-def _manifests(store: LocalStore, found: Sequence[Descriptor], depth: int) -> list[Descriptor]:
-    manifests: dict[str, Descriptor] = {}
-    for descriptor in found:
-        if media_types.is_manifest(descriptor.media_type):
-            manifests[descriptor.digest] = descriptor
-        elif media_types.is_index(descriptor.media_type) and depth > 0:
-            inner = [Descriptor.from_json(item) for item in _array(_object(store, descriptor), "manifests")]
-            manifests |= {manifest.digest: manifest for manifest in _manifests(store, inner, depth - 1)}
-    return list(manifests.values())
-
-
-def _fits(manifest: Descriptor, platform: Platform) -> bool:
-    found = manifest.platform
-    return found is None or (found.os, found.architecture) == (platform.os, platform.architecture)
-
-
-def _object(store: LocalStore, descriptor: Descriptor) -> dict[str, Any]:
-    if descriptor.size > _MAX_JSON_BYTES:
-        raise InvalidArgument(f"{descriptor.digest} has {descriptor.size} bytes, at most {_MAX_JSON_BYTES}")
-    with contextlib.closing(store.reader(descriptor)) as reader:
-        verifier = Verifier(reader, descriptor)
-        content = b"".join(iter(lambda: verifier.read(_MAX_JSON_BYTES), b""))
-    return _parse(descriptor.digest, content)
-
-
-def _parse(name: str, content: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except ValueError as error:
-        raise InvalidArgument(f"{name} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InvalidArgument(f"{name} is not a JSON object")
-    return value
-
-
-def _array(value: dict[str, Any], name: str) -> list[Any]:
-    items = value.get(name)
-    if items is None:
-        return []
-    if not isinstance(items, list):
-        raise InvalidArgument(f"{name} is not a JSON array")
-    return items

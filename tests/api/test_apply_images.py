@@ -384,9 +384,9 @@ BROKEN: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a diff_id that leads elsewhere": (
         {"config": {"rootfs": {"diff_ids": ["../../x", "sha256:.."]}}},
         errdefs.InvalidArgument,
-        "digest '../../x'",
+        'digest "../../x"',
     ),
-    "no manifests": ({"index": {"manifests": []}}, errdefs.NotFound, "image in"),
+    "no manifests": ({"index": {"manifests": []}}, errdefs.NotFound, "no image in"),
     "a missing manifest": (
         {"index": {"manifests": [{"mediaType": media_types.OCI_MANIFEST, "digest": DIGEST, "size": 1}]}},
         errdefs.NotFound,
@@ -415,32 +415,3 @@ def test_a_corrupt_manifest_is_data_loss(small: Path) -> None:
 def test_what_is_no_layout_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(errdefs.NotFound, match=r"it has no index\.json"):
         read_image(tmp_path)
-
-
-def test_names_and_platforms_choose_among_images(small: Path) -> None:
-    index = json.loads((small / "index.json").read_text())
-    only = index["manifests"][0]
-    change(small, config={"architecture": "arm64"})
-    other = json.loads((small / "index.json").read_text())["manifests"][0]
-    ref = "org.opencontainers.image.ref.name"
-    named = [only | {"annotations": {ref: "a"}}, other | {"annotations": {ref: "b"}}]
-    (small / "index.json").write_text(json.dumps({"manifests": named}))
-    assert read_image(small, "b").platform.architecture == "arm64"
-    with pytest.raises(errdefs.InvalidArgument, match="several images fit, name one of: a, b"):
-        read_image(small)
-    with pytest.raises(errdefs.NotFound, match="image 'c'"):
-        read_image(small, "c")
-    platforms = [{"architecture": name, "os": "linux"} for name in ("amd64", "arm64")]
-    inner = {"manifests": [only | {"platform": platforms[0]}, other | {"platform": platforms[1]}]}
-    with LocalStore(small).writer("index") as writer:
-        data = json.dumps(inner).encode()
-        writer.write(data)
-        nested = Descriptor(media_types.OCI_INDEX, writer.digest(), len(data))
-        writer.commit()
-    (small / "index.json").write_text(json.dumps({"manifests": [nested.to_json()]}))
-    from layerdisk.descriptor import Platform
-
-    assert read_image(small, platform=Platform("arm64", "linux")).manifest.digest == other["digest"]
-    assert read_image(small, platform=Platform("amd64", "linux")).manifest.digest == only["digest"]
-    with pytest.raises(errdefs.NotFound, match="image for linux/s390x"):
-        read_image(small, platform=Platform("s390x", "linux"))

@@ -135,7 +135,7 @@ FAILURES = {
     "no layout": (["apply", "/etc", "--to", "{out}"], "/etc is no OCI image layout: it has no index.json"),
     "no digest": (
         ["apply", "/etc", "--digest", "x", "--to", "{out}"],
-        "digest 'x': the algorithm is none of",
+        'digest "x": the algorithm must be one of',
     ),
 }
 

@@ -51,7 +51,7 @@ def test_null_and_unknown_fields_are_as_absent() -> None:
         ({"digest": DIGEST, "urls": [1]}, "descriptor: urls is an integer, not a string"),
         ({"digest": DIGEST, "annotations": {"a": 1}}, "descriptor: annotations is an integer, not a string"),
         ({"digest": DIGEST, "platform": 3}, "platform is an integer, not a JSON object"),
-        ({}, "digest '': the algorithm is none of sha256, sha384, sha512"),
+        ({}, 'digest "": the algorithm must be one of sha256, sha384, sha512'),
     ],
     ids=["array", "null", "text", "bool", "negative", "urls", "annotations", "platform", "digest"],
 )

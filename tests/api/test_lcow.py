@@ -196,7 +196,7 @@ def failures() -> Iterator[Any]:
         "blob not found",
         desc=Descriptor(tar, digest_of(b"none"), size),
     )
-    yield case("no digest", errdefs.InvalidArgument, "digest 'x'", desc=Descriptor(tar, "x", size))
+    yield case("no digest", errdefs.InvalidArgument, 'digest "x"', desc=Descriptor(tar, "x", size))
     for name, code in (("a clean prefix", copy), ("nothing", "")):
         yield case(
             f"decrypter fails after {name}",

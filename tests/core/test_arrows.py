@@ -92,8 +92,18 @@ FACE = {
     "cli/_options": Row(""),
     "cli/_progress": Row(""),
     "cli/_show": Row("errdefs"),
-    "image": Row("lcow content descriptor media_types mount diff errdefs"),
     "lcow": Row("content descriptor media_types mount diff tar2ext4 _vmgroup io errdefs"),
+    "image": Row(
+        "lcow sources/choose sources/layout sources/manifest platforms descriptor mount diff errdefs"
+    ),
+    "sources": Row(""),
+    "sources/choose": Row(
+        "sources/document sources/manifest content descriptor platforms media_types errdefs"
+    ),
+    "sources/document": Row("content descriptor media_types errdefs"),
+    "sources/layout": Row("sources/document content descriptor media_types errdefs"),
+    "sources/manifest": Row("sources/document descriptor media_types errdefs"),
+    "platforms": Row("descriptor errdefs"),
     "content": Row("content/protocols content/local content/ingest content/verifier"),
     "content/protocols": Row("descriptor"),
     "content/local": Row("content/protocols content/ingest descriptor errdefs"),
@@ -105,7 +115,7 @@ FACE = {
     "diff/options": Row("diff/chain errdefs"),
     "diff/program": Row("diff/chain", late="diff/process"),
     "diff/process": Row("io errdefs"),
-    "descriptor": Row("errdefs"),
+    "descriptor": Row("names errdefs"),
     "media_types": Row("errdefs"),
     "mount": Row("errdefs"),
     "inspection": Row("tar2ext4 vhd errdefs"),

@@ -6,17 +6,21 @@ Source: containerd core/content; OCI image-spec, image-layout.md.
 from __future__ import annotations
 
 from .ingest import LocalWriter
-from .local import LocalStore
-from .protocols import ContentReader, ContentStore, Info, IngestWriter, Status
+from .local import LocalStore, open_regular
+from .protocols import ContentReader, ContentStore, Info, InfoStore, Ingester, IngestWriter, Provider, Status
 from .verifier import Verifier
 
 __all__ = [
     "ContentReader",
     "ContentStore",
     "Info",
+    "InfoStore",
     "IngestWriter",
+    "Ingester",
     "LocalStore",
     "LocalWriter",
+    "Provider",
     "Status",
     "Verifier",
+    "open_regular",
 ]

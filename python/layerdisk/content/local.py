@@ -17,9 +17,10 @@ import logging
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 
-from ..descriptor import DIGEST_HEX_LENGTHS, Descriptor, parse_digest
+from ..descriptor import DIGEST_HEX_LENGTHS, Descriptor, parse_digest, shown
 from ..errdefs import AlreadyExists, InvalidArgument, NotFound, from_os_error
 from .ingest import LocalWriter, ingest_status, utc_time
 from .protocols import Info, Status
@@ -55,7 +56,7 @@ class LocalStore:
         """
         path = self.blob_path(descriptor.digest)
         with _blob_errors(descriptor.digest, path):
-            return io.FileIO(path)
+            return open_regular(path)
 
     def info(self, digest: str) -> Info:
         """Describe a blob.
@@ -123,6 +124,29 @@ class LocalStore:
     def ingest_path(self, ref: str) -> str:
         """Give the directory of an ingest, there or not."""
         return os.path.join(self.root, "ingest", hashlib.sha256(ref.encode()).hexdigest())
+
+
+def open_regular(path: str) -> io.FileIO:
+    """Return a regular file, opened for reading; a pipe or a device is not opened, since that could wait or act.
+
+    Raises:
+        InvalidArgument: it is not a regular file.
+        OSError: it cannot be opened.
+    """
+    _check_regular(path, os.stat(path))
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
+    try:
+        _check_regular(path, os.fstat(descriptor))
+        return io.FileIO(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise InvalidArgument(f"{shown(path)} is not a regular file")
 
 
 @contextlib.contextmanager

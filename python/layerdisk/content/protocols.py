@@ -80,17 +80,29 @@ class IngestWriter(Protocol):
         """Let go of the ingest."""
 
 
-class ContentStore(Protocol):
-    """What the differ and the command line need of a store."""
+class Provider(Protocol):
+    """Gives blobs: all that the differ needs of a store."""
 
-    def reader(self, descriptor: Descriptor) -> ContentReader:
-        """Open a blob by its descriptor's digest; NotFound if it is not there."""
+    def reader(self, descriptor: Descriptor, /) -> ContentReader:
+        """Return a blob by its descriptor's digest; NotFound if it is not there."""
 
-    def info(self, digest: str) -> Info:
-        """Describe a blob; NotFound if it is not there."""
+
+class Ingester(Protocol):
+    """Takes blobs."""
+
+    def writer(self, ref: str, /, *, size: int = 0, expected: str = "") -> IngestWriter:
+        """Begin or resume an ingest."""
+
+
+class InfoStore(Protocol):
+    """Knows which blobs are there."""
+
+    def info(self, digest: str, /) -> Info:
+        """Return what is known about a blob; NotFound if it is not there."""
 
     def walk(self) -> Iterator[Info]:
-        """Describe every blob."""
+        """Yield what is known about every blob."""
 
-    def writer(self, ref: str, *, size: int = 0, expected: str = "") -> IngestWriter:
-        """Begin or resume an ingest."""
+
+class ContentStore(Provider, Ingester, InfoStore, Protocol):
+    """All three in one, as `LocalStore` is."""
