@@ -1,0 +1,224 @@
+"""The Diff service: Apply makes the disk of a snapshot, Diff makes a layer of what a container changed.
+
+Source: containerd api/services/diff/v1/diff.proto, plugins/diff/lcow, core/diff.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import grpc
+
+from ..content import LocalStore
+from ..descriptor import Descriptor, parse_digest
+from ..diff import Payload, Processor, with_payloads, with_progress
+from ..errdefs import Canceled, FailedPrecondition, InvalidArgument, NotImplemented
+from ..lcow import LcowDiffer, mount_and_parents
+from ..media_types import OCI_LAYER, OCI_LAYER_GZIP
+from ..mount import Mount
+from .api.services.diff.v1 import diff_pb2, diff_pb2_grpc
+from .api.types import descriptor_pb2, mount_pb2
+from .content import ContentClient
+from .metrics import Metrics
+from .service import Service, answers, namespace_of
+from .snapshots.database import Disk, check_labels
+from .snapshots.snapshotter import Snapshotter
+from .upper import LayerStream
+
+_log = logging.getLogger(__name__)
+UNCOMPRESSED_LABEL = "containerd.io/uncompressed"
+_MAX_MOUNTS = 16
+_MAX_MAP_ENTRIES = 1024
+_MAX_TEXT_BYTES = 4096
+_POLL_SECONDS = 0.2
+
+# (namespace) -> where its blobs are
+Stores = Callable[[str], ContentClient | LocalStore]
+
+
+class DiffService(diff_pb2_grpc.DiffServicer, Service):  # type: ignore[misc]
+    """Applies layers to snapshots of one snapshotter.
+
+    Args:
+        snapshotter: whose snapshots are meant; mounts of others are refused.
+        stores: gives the content store of a namespace.
+        uploads: gives the content store that diffs are written to.
+        differ_options: keywords of LcowDiffer.
+        processors: stream processors.
+        default_namespace: for calls that name none; "" refuses them.
+        concurrency: layers that are converted at the same time; more of them wait.
+        metrics: where things are counted.
+    """
+
+    def __init__(
+        self,
+        snapshotter: Snapshotter,
+        stores: Stores,
+        uploads: Callable[[str], ContentClient],
+        *,
+        differ_options: Mapping[str, Any],
+        processors: Sequence[Processor],
+        default_namespace: str,
+        concurrency: int,
+        metrics: Metrics,
+    ) -> None:
+        Service.__init__(self, metrics)
+        self._snapshotter = snapshotter
+        self._stores = stores
+        self._uploads = uploads
+        self._differ_options = dict(differ_options)
+        self._processors = tuple(processors)
+        self._default_namespace = default_namespace
+        self._slots = threading.BoundedSemaphore(concurrency)
+
+    @answers
+    def Apply(self, request: diff_pb2.ApplyRequest, context: grpc.ServicerContext) -> diff_pb2.ApplyResponse:  # noqa: N802
+        """Make the disk of the snapshot that the mounts name."""
+        started = time.monotonic()
+        namespace = namespace_of(context, self._default_namespace)
+        desc = _descriptor(request)
+        mount = _lcow_mount(request.mounts)
+        payloads = _payloads(request)
+        snapshot = self._snapshotter.active_of_directory(mount.source)
+        disk_path = self._snapshotter.paths(snapshot.id).disk
+        pool = self._snapshotter.disks
+        # Whoever may not decrypt a blob gets nothing of it either.
+        known = None if payloads or "encrypted" in desc.media_type else pool.link_known(desc.digest, disk_path)
+        findings: list[tuple[str, int]] = []
+        if known is None:
+            with self._slot(context), _canceled_with(context) as canceled:
+                differ = LcowDiffer(self._stores(namespace), processors=self._processors, **self._differ_options)
+                applied = differ.apply(
+                    desc, [mount], with_payloads(payloads), with_progress(lambda _: _check(canceled))
+                )
+            known = Disk(applied.digest, applied.size)
+            pool.add(desc.digest, known, disk_path)
+            how = "converted"
+        else:
+            how = "linked"
+        self._snapshotter.set_disk(snapshot.id, known.diff_id, known.root_hash)
+        seconds = time.monotonic() - started
+        self.metrics.applied(how, known.size, seconds, findings)
+        _log.info(
+            "diff applied",
+            extra={
+                "namespace": namespace,
+                "digest": desc.digest,
+                "diffid": known.diff_id,
+                "how": how,
+                "d": seconds,
+                "findings": sum(count for _, count in findings),
+            },
+        )
+        result = descriptor_pb2.Descriptor(media_type=OCI_LAYER, digest=known.diff_id, size=known.size)
+        return diff_pb2.ApplyResponse(applied=result)
+
+    @answers
+    def Diff(self, request: diff_pb2.DiffRequest, context: grpc.ServicerContext) -> diff_pb2.DiffResponse:  # noqa: N802
+        """Write what a snapshot changed as a layer into the content store."""
+        namespace = namespace_of(context, self._default_namespace)
+        if len(request.labels) > _MAX_MAP_ENTRIES:
+            raise InvalidArgument(f"{len(request.labels)} labels, at most {_MAX_MAP_ENTRIES} are allowed")
+        check_labels(request.labels)
+        media_type = request.media_type or OCI_LAYER_GZIP
+        directory = self._changed(request)
+        latest = request.source_date_epoch.ToNanoseconds() if request.HasField("source_date_epoch") else None
+        stream = LayerStream(directory, media_type, latest)
+        ref = request.ref or f"layerdisk-diff-{uuid.uuid4()}"
+        client = self._uploads(namespace)
+        with self._slot(context):
+            try:
+                digest, size = client.write(
+                    ref,
+                    _while_active(stream, context),
+                    lambda: {**request.labels, UNCOMPRESSED_LABEL: stream.diff_id},
+                )
+            except BaseException:
+                client.abort(ref)
+                raise
+        result = descriptor_pb2.Descriptor(media_type=media_type, digest=digest, size=size)
+        return diff_pb2.DiffResponse(diff=result)
+
+    def _changed(self, request: diff_pb2.DiffRequest) -> str:
+        """Return the directory that holds what the right mounts have more than the left ones."""
+        if self._snapshotter.mode != "overlay":
+            raise NotImplemented("the LCOW differ cannot compare")
+        right = self._snapshotter.layer_directories([_mount(mount) for mount in request.right])
+        left = self._snapshotter.layer_directories([_mount(mount) for mount in request.left])
+        changed = right[: len(right) - len(left)] if right[len(right) - len(left) :] == left else []
+        if len(changed) != 1:
+            raise NotImplemented("the right mounts are not the left ones with one layer more")
+        return changed[0]
+
+    @contextlib.contextmanager
+    def _slot(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Wait for a turn, as long as there is somebody to wait for it."""
+        while not self._slots.acquire(timeout=_POLL_SECONDS):
+            if not context.is_active():
+                raise Canceled("the call was canceled while it waited for its turn")
+        self.metrics.running.inc()
+        try:
+            yield
+        finally:
+            self.metrics.running.dec()
+            self._slots.release()
+
+
+@contextlib.contextmanager
+def _canceled_with(context: grpc.ServicerContext) -> Iterator[threading.Event]:
+    """Give an event that is set when the call's client goes away, or the service stops."""
+    canceled = threading.Event()
+    if not context.add_callback(canceled.set):
+        raise Canceled("the call was canceled")
+    yield canceled
+
+
+def _check(canceled: threading.Event) -> None:
+    if canceled.is_set():
+        raise Canceled("the call was canceled")
+
+
+def _while_active(pieces: LayerStream, context: grpc.ServicerContext) -> Iterator[bytes]:
+    for piece in pieces:
+        if not context.is_active():
+            raise Canceled("the call was canceled")
+        yield piece
+
+
+def _descriptor(request: diff_pb2.ApplyRequest) -> Descriptor:
+    if not request.HasField("diff"):
+        raise InvalidArgument("the request has no descriptor")
+    diff = request.diff
+    parse_digest(diff.digest)
+    if diff.size < 0:
+        raise InvalidArgument(f"descriptor: size is {diff.size}, not 0 or more")
+    for what, text in (("media type", diff.media_type), *diff.annotations.items()):
+        if len(text) > _MAX_TEXT_BYTES:
+            raise InvalidArgument(f"descriptor: {what[:100]!r} has {len(text)} characters, at most {_MAX_TEXT_BYTES}")
+    return Descriptor(diff.media_type, diff.digest, diff.size, annotations=dict(diff.annotations))
+
+
+def _mount(mount: mount_pb2.Mount) -> Mount:
+    return Mount(mount.type, mount.source, mount.target, tuple(mount.options))
+
+
+def _lcow_mount(mounts: Sequence[mount_pb2.Mount]) -> Mount:
+    if len(mounts) > _MAX_MOUNTS:
+        raise InvalidArgument(f"{len(mounts)} mounts, at most {_MAX_MOUNTS} are allowed")
+    mount, _ = mount_and_parents([_mount(mount) for mount in mounts])
+    if "ro" in mount.options:
+        raise FailedPrecondition("the mount is read-only")
+    return mount
+
+
+def _payloads(request: diff_pb2.ApplyRequest) -> dict[str, Payload]:
+    if len(request.payloads) > _MAX_MAP_ENTRIES:
+        raise InvalidArgument(f"{len(request.payloads)} payloads, at most {_MAX_MAP_ENTRIES} are allowed")
+    return {name: Payload(payload.type_url, payload.value) for name, payload in request.payloads.items()}
+
