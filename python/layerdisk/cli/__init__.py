@@ -21,6 +21,7 @@ COMMANDS = {
     "convert": "layerdisk.cli.convert",
     "inspect": "layerdisk.cli.inspect",
     "apply": "layerdisk.cli.apply",
+    "serve": "layerdisk.cli.serve",
 }
 
 

@@ -90,8 +90,12 @@ def _processor(name: str, table: object) -> BinaryProcessor:
         if value is None and key in ("args", "env"):
             value = []
         is_texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        if not (is_texts if kind is list else isinstance(value, str)) or (not value and key not in ("args", "env")):
-            raise InvalidArgument(f"stream processor {name!r}: {key} must be {'texts' if kind is list else 'a text'}")
+        if not (is_texts if kind is list else isinstance(value, str)) or (
+            not value and key not in ("args", "env")
+        ):
+            raise InvalidArgument(
+                f"stream processor {name!r}: {key} must be {'texts' if kind is list else 'a text'}"
+            )
         fields[key] = value
     return BinaryProcessor(
         name,

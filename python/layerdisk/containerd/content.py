@@ -73,7 +73,9 @@ class ContentClient:
         """
         digest = hashlib.sha256()
         size = 0
-        failed: list[BaseException] = []  # gRPC iterates on a thread of its own, and forgets what was raised there
+        failed: list[
+            BaseException
+        ] = []  # gRPC iterates on a thread of its own, and forgets what was raised there
 
         def requests() -> Iterator[content_pb2.WriteContentRequest]:
             nonlocal size

@@ -15,10 +15,9 @@ from typing import Any
 
 import grpc
 
-from ..content import LocalStore
 from ..descriptor import Descriptor, parse_digest
 from ..diff import Payload, Processor, with_payloads, with_progress
-from ..errdefs import Canceled, FailedPrecondition, InvalidArgument, NotImplemented
+from ..errdefs import Canceled, FailedPrecondition, InvalidArgument
 from ..lcow import LcowDiffer, mount_and_parents
 from ..media_types import OCI_LAYER, OCI_LAYER_GZIP
 from ..mount import Mount
@@ -39,10 +38,10 @@ _MAX_TEXT_BYTES = 4096
 _POLL_SECONDS = 0.2
 
 # (namespace) -> where its blobs are
-Stores = Callable[[str], ContentClient | LocalStore]
+Stores = Callable[[str], Any]
 
 
-class DiffService(diff_pb2_grpc.DiffServicer, Service):  # type: ignore[misc]
+class DiffService(diff_pb2_grpc.DiffServicer, Service):
     """Applies layers to snapshots of one snapshotter.
 
     Args:
@@ -78,7 +77,7 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):  # type: ignore[misc]
         self._slots = threading.BoundedSemaphore(concurrency)
 
     @answers
-    def Apply(self, request: diff_pb2.ApplyRequest, context: grpc.ServicerContext) -> diff_pb2.ApplyResponse:  # noqa: N802
+    def Apply(self, request: diff_pb2.ApplyRequest, context: grpc.ServicerContext) -> diff_pb2.ApplyResponse:
         """Make the disk of the snapshot that the mounts name."""
         started = time.monotonic()
         namespace = namespace_of(context, self._default_namespace)
@@ -89,11 +88,15 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):  # type: ignore[misc]
         disk_path = self._snapshotter.paths(snapshot.id).disk
         pool = self._snapshotter.disks
         # Whoever may not decrypt a blob gets nothing of it either.
-        known = None if payloads or "encrypted" in desc.media_type else pool.link_known(desc.digest, disk_path)
+        known = (
+            None if payloads or "encrypted" in desc.media_type else pool.link_known(desc.digest, disk_path)
+        )
         findings: list[tuple[str, int]] = []
         if known is None:
             with self._slot(context), _canceled_with(context) as canceled:
-                differ = LcowDiffer(self._stores(namespace), processors=self._processors, **self._differ_options)
+                differ = LcowDiffer(
+                    self._stores(namespace), processors=self._processors, **self._differ_options
+                )
                 applied = differ.apply(
                     desc, [mount], with_payloads(payloads), with_progress(lambda _: _check(canceled))
                 )
@@ -120,7 +123,7 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):  # type: ignore[misc]
         return diff_pb2.ApplyResponse(applied=result)
 
     @answers
-    def Diff(self, request: diff_pb2.DiffRequest, context: grpc.ServicerContext) -> diff_pb2.DiffResponse:  # noqa: N802
+    def Diff(self, request: diff_pb2.DiffRequest, context: grpc.ServicerContext) -> diff_pb2.DiffResponse:
         """Write what a snapshot changed as a layer into the content store."""
         namespace = namespace_of(context, self._default_namespace)
         if len(request.labels) > _MAX_MAP_ENTRIES:
@@ -148,12 +151,12 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):  # type: ignore[misc]
     def _changed(self, request: diff_pb2.DiffRequest) -> str:
         """Return the directory that holds what the right mounts have more than the left ones."""
         if self._snapshotter.mode != "overlay":
-            raise NotImplemented("the LCOW differ cannot compare")
+            raise NotImplementedError("the LCOW differ cannot compare")
         right = self._snapshotter.layer_directories([_mount(mount) for mount in request.right])
         left = self._snapshotter.layer_directories([_mount(mount) for mount in request.left])
         changed = right[: len(right) - len(left)] if right[len(right) - len(left) :] == left else []
         if len(changed) != 1:
-            raise NotImplemented("the right mounts are not the left ones with one layer more")
+            raise NotImplementedError("the right mounts are not the left ones with one layer more")
         return changed[0]
 
     @contextlib.contextmanager
@@ -200,7 +203,9 @@ def _descriptor(request: diff_pb2.ApplyRequest) -> Descriptor:
         raise InvalidArgument(f"descriptor: size is {diff.size}, not 0 or more")
     for what, text in (("media type", diff.media_type), *diff.annotations.items()):
         if len(text) > _MAX_TEXT_BYTES:
-            raise InvalidArgument(f"descriptor: {what[:100]!r} has {len(text)} characters, at most {_MAX_TEXT_BYTES}")
+            raise InvalidArgument(
+                f"descriptor: {what[:100]!r} has {len(text)} characters, at most {_MAX_TEXT_BYTES}"
+            )
     return Descriptor(diff.media_type, diff.digest, diff.size, annotations=dict(diff.annotations))
 
 
@@ -221,4 +226,3 @@ def _payloads(request: diff_pb2.ApplyRequest) -> dict[str, Payload]:
     if len(request.payloads) > _MAX_MAP_ENTRIES:
         raise InvalidArgument(f"{len(request.payloads)} payloads, at most {_MAX_MAP_ENTRIES} are allowed")
     return {name: Payload(payload.type_url, payload.value) for name, payload in request.payloads.items()}
-

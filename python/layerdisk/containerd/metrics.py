@@ -24,7 +24,10 @@ class Metrics:
             "layerdisk_apply_seconds", "Seconds of an apply", buckets=_SECONDS, registry=registry
         )
         self._errors = Counter(
-            "layerdisk_errors", "Calls that failed, by method and class", ["method", "code"], registry=registry
+            "layerdisk_errors",
+            "Calls that failed, by method and class",
+            ["method", "code"],
+            registry=registry,
         )
         self._findings = Counter("layerdisk_findings", "Findings by code", ["code"], registry=registry)
         self.running = Gauge("layerdisk_applies_running", "Applies that run now", registry=registry)

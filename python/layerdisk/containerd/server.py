@@ -22,7 +22,7 @@ from .api.services.diff.v1 import diff_pb2_grpc
 from .api.services.snapshots.v1 import snapshots_pb2_grpc
 from .config import MAX_SOCKET_PATH_BYTES, ServeConfig, read_processors
 from .content import MAX_MESSAGE_BYTES, ContentClient, connect
-from .diff_service import DiffService
+from .diff_service import DiffService, Stores
 from .metrics import Metrics
 from .snapshot_service import SnapshotService
 from .snapshots.snapshotter import Snapshotter
@@ -47,7 +47,9 @@ class Server:
 
     def __init__(self, config: ServeConfig) -> None:
         if len(os.fsencode(config.address)) > MAX_SOCKET_PATH_BYTES:
-            raise InvalidArgument(f"a socket's path has at most {MAX_SOCKET_PATH_BYTES} bytes: {config.address!r}")
+            raise InvalidArgument(
+                f"a socket's path has at most {MAX_SOCKET_PATH_BYTES} bytes: {config.address!r}"
+            )
         self._config = config
         self._resources = contextlib.ExitStack()
         try:
@@ -128,7 +130,7 @@ def notify_systemd(state: str) -> None:
         manager.send(state.encode())
 
 
-def _stores(config: ServeConfig, channel: grpc.Channel) -> Callable[[str], ContentClient | LocalStore]:
+def _stores(config: ServeConfig, channel: grpc.Channel) -> Stores:
     if config.content == "grpc":
         return functools.partial(ContentClient, channel)
     kind, _, directory = config.content.partition(":")
@@ -150,7 +152,11 @@ def _convert_upper(options: dict[str, Any]) -> Callable[[str, str], str]:
 
         keywords = {"maximum_disk_size": DEFAULT_MAXIMUM_DISK_SIZE, **options}
         convert(
-            PiecesReader(layer_tar(directory)), disk, convert_whiteout=True, append_vhd_footer=True, **keywords
+            PiecesReader(layer_tar(directory)),
+            disk,
+            convert_whiteout=True,
+            append_vhd_footer=True,
+            **keywords,
         )
         return ""
 
@@ -181,7 +187,9 @@ def _listen(server: grpc.Server, address: str) -> None:
             except ConnectionRefusedError:
                 os.unlink(address)
             except OSError as error:
-                raise FailedPrecondition(f"the address is not a socket to take over: {error.strerror}") from error
+                raise FailedPrecondition(
+                    f"the address is not a socket to take over: {error.strerror}"
+                ) from error
             else:
                 raise AlreadyExists("another service answers on the address")
     before = os.umask(0o177)

@@ -61,7 +61,10 @@ def answers(method: Method) -> Method:
             code, text = to_grpc(error)
             self.metrics.failed(name, code)
             _log.info(
-                "%s failed: %s", name, text, extra={"method": name, "code": code.name, "d": time.monotonic() - started}
+                "%s failed: %s",
+                name,
+                text,
+                extra={"method": name, "code": code.name, "d": time.monotonic() - started},
             )
             abort(context, code, text)
         except Exception:

@@ -24,15 +24,12 @@ _INFOS_PER_MESSAGE = 100
 _MAX_FILTERS = 1024
 
 
-class SnapshotService(snapshots_pb2_grpc.SnapshotsServicer, Service):  # type: ignore[misc]
+class SnapshotService(snapshots_pb2_grpc.SnapshotsServicer, Service):
     """Answers for one snapshotter, whatever name containerd gives it."""
 
     def __init__(self, snapshotter: Snapshotter, metrics: Metrics) -> None:
         Service.__init__(self, metrics)
         self._snapshotter = snapshotter
-
-    # The names are gRPC's.
-    # ruff: noqa: N802
 
     @answers
     def Prepare(
@@ -108,7 +105,7 @@ class SnapshotService(snapshots_pb2_grpc.SnapshotsServicer, Service):  # type: i
         if len(request.filters) > _MAX_FILTERS:
             raise InvalidArgument(f"{len(request.filters)} filters, at most {_MAX_FILTERS} are allowed")
         fits = compile_filters(request.filters)
-        return [_info(snapshot) for snapshot in self._snapshotter.list() if fits(snapshot)]
+        return [_info(snapshot) for snapshot in self._snapshotter.all() if fits(snapshot)]
 
     @answers
     def Usage(
@@ -136,7 +133,10 @@ def _mounts(mounts: Sequence[Mount]) -> list[mount_pb2.Mount]:
 
 def _info(snapshot: Snapshot) -> snapshots_pb2.Info:
     info = snapshots_pb2.Info(
-        name=snapshot.key, parent=snapshot.parent, kind=int(snapshot.kind), labels=snapshot.labels
+        name=snapshot.key,
+        parent=snapshot.parent,
+        kind=snapshots_pb2.Kind.Name(snapshot.kind),
+        labels=snapshot.labels,
     )
     info.created_at.FromNanoseconds(snapshot.created_ns)
     info.updated_at.FromNanoseconds(snapshot.updated_ns)

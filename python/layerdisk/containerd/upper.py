@@ -169,8 +169,8 @@ def _entry(
     info.uid, info.gid = status.st_uid, status.st_gid
     time_ns = status.st_mtime_ns if latest is None else min(status.st_mtime_ns, latest)
     info.mtime = time_ns // 10**9
-    if time_ns % 10**9:
-        info.pax_headers["mtime"] = _decimal(time_ns)
+    headers = {"mtime": _decimal(time_ns)} if time_ns % 10**9 else {}
+    info.pax_headers = headers
     file_type = stat.S_IFMT(status.st_mode)
     if file_type == stat.S_IFDIR:
         info.type, info.name = tarfile.DIRTYPE, name + "/"
@@ -188,7 +188,7 @@ def _entry(
     if file_type != stat.S_IFDIR:
         links[status.st_dev, status.st_ino] = name
     for xattr in _xattrs(path):
-        info.pax_headers[f"SCHILY.xattr.{xattr}"] = _text(_xattr(path, xattr) or b"")
+        headers[f"SCHILY.xattr.{xattr}"] = _text(_xattr(path, xattr) or b"")
     yield _header(info)
     if info.isreg():
         yield from _data(path, name, info.size)
@@ -203,7 +203,9 @@ def _data(path: str, name: str, size: int) -> Iterator[bytes]:
         while left:
             piece = file.read(min(left, _COPY_BYTES))
             if not piece:
-                raise DataLoss(f"{name!r} became shorter while it was read: {left} of {size} bytes are missing")
+                raise DataLoss(
+                    f"{name!r} became shorter while it was read: {left} of {size} bytes are missing"
+                )
             left -= len(piece)
             yield piece
     if size % tarfile.BLOCKSIZE:

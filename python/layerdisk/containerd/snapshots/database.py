@@ -132,7 +132,9 @@ class Database:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif version != SCHEMA_VERSION:
-                raise FailedPrecondition(f"{self._path} has schema {version}, this version knows {SCHEMA_VERSION}")
+                raise FailedPrecondition(
+                    f"{self._path} has schema {version}, this version knows {SCHEMA_VERSION}"
+                )
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -218,7 +220,9 @@ class Database:
             FailedPrecondition: it has children.
         """
         snapshot = self._snapshot(connection, self._row(connection, key))
-        child = connection.execute("SELECT 1 FROM snapshots WHERE parent = ? LIMIT 1", (snapshot.id,)).fetchone()
+        child = connection.execute(
+            "SELECT 1 FROM snapshots WHERE parent = ? LIMIT 1", (snapshot.id,)
+        ).fetchone()
         if child is not None:
             raise FailedPrecondition(f"cannot remove snapshot {key!r} with child")
         connection.execute("DELETE FROM snapshots WHERE id = ?", (snapshot.id,))
@@ -252,7 +256,9 @@ class Database:
                 else:
                     merged.pop(name, None)
             else:
-                raise InvalidArgument(f"cannot update field {path!r} of snapshot {key!r}: only labels can be changed")
+                raise InvalidArgument(
+                    f"cannot update field {path!r} of snapshot {key!r}: only labels can be changed"
+                )
         self._set_labels(connection, snapshot.id, {name: value for name, value in merged.items() if value})
         connection.execute("UPDATE snapshots SET updated_ns = ? WHERE id = ?", (time.time_ns(), snapshot.id))
         return self._snapshot(connection, self._row(connection, key))
@@ -281,7 +287,9 @@ class Database:
             for row in connection.execute("SELECT * FROM labels"):
                 labels.setdefault(row["snapshot"], {})[row["key"]] = row["value"]
         return [
-            _snapshot(row, keys.get(row["parent"], ""), labels.get(row["id"], {}), tuple(_chain(row["id"], above)))
+            _snapshot(
+                row, keys.get(row["parent"], ""), labels.get(row["id"], {}), tuple(_chain(row["id"], above))
+            )
             for row in rows
         ]
 
@@ -338,7 +346,9 @@ class Database:
         return connection
 
     def _row(self, connection: sqlite3.Connection, key: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = connection.execute("SELECT * FROM snapshots WHERE key = ?", (key,)).fetchone()
+        row: sqlite3.Row | None = connection.execute(
+            "SELECT * FROM snapshots WHERE key = ?", (key,)
+        ).fetchone()
         if row is None:
             raise NotFound(f"snapshot {key!r} does not exist")
         return row
@@ -389,7 +399,9 @@ def check_labels(labels: Mapping[str, str]) -> None:
             )
 
 
-def _snapshot(row: sqlite3.Row, parent: str, labels: Mapping[str, str], parent_ids: tuple[int, ...]) -> Snapshot:
+def _snapshot(
+    row: sqlite3.Row, parent: str, labels: Mapping[str, str], parent_ids: tuple[int, ...]
+) -> Snapshot:
     return Snapshot(
         row["id"],
         row["key"],

@@ -71,7 +71,12 @@ def _run(command: list[str]) -> None:
         environment["PATH"] += ":/usr/sbin:/sbin"
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_MOUNT_SECONDS, env=environment, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_MOUNT_SECONDS,
+            env=environment,
+            check=False,
         )
     except FileNotFoundError:
         raise Internal(f"{command[0]} is not installed") from None

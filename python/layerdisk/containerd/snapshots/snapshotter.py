@@ -175,7 +175,7 @@ class Snapshotter:
         with self._database.writing() as connection:
             return self._database.update(connection, key, labels, paths)
 
-    def list(self) -> list[Snapshot]:
+    def all(self) -> list[Snapshot]:
         """Return all snapshots."""
         return self._database.all()
 
@@ -349,7 +349,9 @@ class Snapshotter:
 
     def _make_disk(self, snapshot: Snapshot, paths: Paths) -> None:
         if self.mode != "overlay":
-            raise FailedPrecondition(f"snapshot {snapshot.key!r} has no {LAYER_FILE}: nothing was applied to it")
+            raise FailedPrecondition(
+                f"snapshot {snapshot.key!r} has no {LAYER_FILE}: nothing was applied to it"
+            )
         if self._convert_upper is None:
             raise FailedPrecondition("commits of changed directories are not set up")
         self.set_disk(snapshot.id, "", self._convert_upper(paths.upper, paths.disk))
