@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 
-from ..._output import fsync_directory
+from ...io import fsync_directory
 from ...descriptor import parse_digest
 from .database import Database, Disk
 

@@ -1,0 +1,79 @@
+"""Real containerds of two lines, unpacked once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from images import busybox_layers, oci_archive
+from machine import missing
+from stack import Stack, running
+
+HERE = Path(__file__).parent
+CACHE = HERE.parents[1] / ".cache" / "containerd"
+SUITES = {"2.1": "sid", "1.7": "trixie"}
+
+
+def containerd_programs(version: str) -> Path:
+    """Return the directory of a containerd, fetched if it is not there."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        missing("containerd needs Linux and root")
+    directory = CACHE / version
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:  # tests run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run([HERE / "fetch.sh", directory, SUITES[version]], capture_output=True, text=True)
+    if done.returncode:
+        missing(f"containerd {version} cannot be had: {done.stderr[-500:]}")
+    return directory
+
+
+@pytest.fixture(scope="session", params=sorted(SUITES))
+def programs(request: pytest.FixtureRequest) -> Path:
+    """Each containerd in turn."""
+    return containerd_programs(request.param)
+
+
+@pytest.fixture(scope="session")
+def newest_programs() -> Path:
+    return containerd_programs("2.1")
+
+
+@pytest.fixture(scope="session")
+def busybox() -> Path:
+    return Path(shutil.which("busybox") or missing("busybox is not installed"))
+
+
+@pytest.fixture(scope="session")
+def image(busybox: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the archive of the busybox image with layers of a compression."""
+    directory = tmp_path_factory.mktemp("images")
+
+    def make(suffix: str = "+gzip") -> Path:
+        path = directory / f"busybox{suffix}.tar"
+        if not path.exists():
+            oci_archive(path, "example.test/busybox:1", busybox_layers(busybox), suffix)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def stack(programs: Path) -> Iterator[Callable[..., Stack]]:
+    """Gives a started stack of a mode, ended after the test."""
+    with_exit = []
+
+    def start(mode: str, *options: str, environment: dict[str, str] | None = None) -> Stack:
+        context = running(Stack(programs, mode, *options, environment=environment))
+        with_exit.append(context)
+        return context.__enter__()
+
+    yield start
+    for context in reversed(with_exit):
+        context.__exit__(None, None, None)
