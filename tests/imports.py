@@ -142,7 +142,23 @@ def python_imports(source: Path) -> dict[str, Imports]:
         name = path.relative_to(source).with_suffix("")
         module = str(name.parent if name.name == "__init__" else name)
         paths["__init__" if module == "." else module] = path
-    return {name: _read(package, name, path, set(paths)) for name, path in paths.items()}
+    found = {name: _read(package, name, path, set(paths)) for name, path in paths.items()}
+    return {
+        name: _as_one_room(imports) for name, imports in found.items() if not name.startswith(f"{GENERATED}/")
+    }
+
+
+# What a generator wrote counts as one module, whatever is in it.
+GENERATED = "containerd/api"
+
+
+def _as_one_room(imports: Imports) -> Imports:
+    for found in (imports.at_start, imports.late, imports.for_types):
+        inside = {name for name in found if name.startswith(f"{GENERATED}/")}
+        if inside:
+            found -= inside
+            found.add(GENERATED)
+    return imports
 
 
 def _read(package: str, name: str, path: Path, modules: set[str]) -> Imports:

@@ -13,6 +13,9 @@ need skopeo skopeo
 need umoci umoci
 need npm npm
 need valgrind valgrind
+need runc runc
+need busybox busybox-static
+need docker-registry docker-registry
 need igzip isal # with which containerd, the benchmarks' peer, inflates
 need g++ g++ # the fuzzer's engine is C++
 # The lists are needed in any case: the tests make a Debian root file system from the same mirror.

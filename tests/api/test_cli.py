@@ -132,7 +132,10 @@ FAILURES = {
     "no tar": (["convert", "/etc/passwd", "{out}"], "tar header at byte 0: "),
     "unknown layout": (["convert", "{layer}", "{out}", "--layout", "x"], "layout"),
     "no image": (["inspect", "/etc/passwd"], ""),
-    "no layout": (["apply", "/etc", "--to", "{out}"], "/etc is not an OCI image layout: it has no index.json"),
+    "no layout": (
+        ["apply", "/etc", "--to", "{out}"],
+        "/etc is not an OCI image layout: it has no index.json",
+    ),
     "no digest": (
         ["apply", "/etc", "--digest", "x", "--to", "{out}"],
         'digest "x": the algorithm must be one of',

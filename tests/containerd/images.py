@@ -20,7 +20,26 @@ COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
     "+gzip": lambda data: gzip.compress(data, 1, mtime=0),
     "+zstd": lambda data: zstandard.ZstdCompressor().compress(data),
 }
-APPLETS = "sh ls cat echo touch rm mkdir chmod stat id ln find sort readlink sleep mv cp grep".split()
+APPLETS = [
+    "sh",
+    "ls",
+    "cat",
+    "echo",
+    "touch",
+    "rm",
+    "mkdir",
+    "chmod",
+    "stat",
+    "id",
+    "ln",
+    "find",
+    "sort",
+    "readlink",
+    "sleep",
+    "mv",
+    "cp",
+    "grep",
+]
 
 
 def oci_archive(path: Path, name: str, layers: Sequence[bytes], suffix: str = "+gzip") -> list[str]:

@@ -38,7 +38,9 @@ class Stack:
         environment: of the service.
     """
 
-    def __init__(self, programs: Path, mode: str, *options: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, programs: Path, mode: str, *options: str, environment: dict[str, str] | None = None
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ld-", dir="/tmp"))  # a socket's path is short
         self.root = self.directory / "layerdisk"
         self._programs = programs / "usr" / "bin"
@@ -82,7 +84,9 @@ disabled_plugins = [{disabled}]
             self.containerd = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
         self._wait(lambda: self.ctr("version", check=False).returncode == 0, self.containerd)
 
-    def ctr(self, *arguments: str | Path, check: bool = True, text: bool = True) -> subprocess.CompletedProcess:  # type: ignore[type-arg]
+    def ctr(
+        self, *arguments: str | Path, check: bool = True, text: bool = True
+    ) -> subprocess.CompletedProcess:  # type: ignore[type-arg]
         """Run ctr; an error shows what it said."""
         command = [self._programs / "ctr", "--address", self.directory / "c.sock", *arguments]
         done = subprocess.run(
@@ -108,7 +112,9 @@ disabled_plugins = [{disabled}]
 
     def loops(self) -> list[str]:
         """Return the loop devices of files below the directory."""
-        listed = subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True, env=self._environment)
+        listed = subprocess.run(
+            ["losetup", "-a"], capture_output=True, text=True, check=True, env=self._environment
+        )
         return [line for line in listed.stdout.splitlines() if str(self.directory) in line]
 
     def service_log(self) -> bytes:

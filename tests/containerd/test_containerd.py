@@ -16,16 +16,28 @@ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /
     sort | while read f; do echo "$f $(stat -c '%A %u:%g %s %h' "$f") $(readlink "$f")"; done
 cat /etc/b /etc/same
 """
-# What differs for a reason: sizes of directories are those of the file system below.
-CHANGE = "echo new > /etc/new; rm /etc/b; rm -r /etc/d; mkdir /etc/d; echo q > /etc/d/q; chmod 700 /tmp; ln /etc/new /etc/new2"
+CHANGE = (
+    "echo new > /etc/new; rm /etc/b; rm -r /etc/d; mkdir /etc/d; echo q > /etc/d/q;"
+    " chmod 700 /tmp; ln /etc/new /etc/new2"
+)
 
 Start = Callable[..., Stack]
 
 
+def members(layer: bytes) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(fileobj=BytesIO(layer)) as archive:
+        return {member.name: member for member in archive}
+
+
 def seen_in(stack: Stack, snapshotter: str, script: str) -> list[str]:
-    done = stack.ctr("run", "--rm", "--snapshotter", snapshotter, IMAGE, f"c-{snapshotter}", "/bin/sh", "-c", script)
+    done = stack.ctr(
+        "run", "--rm", "--snapshotter", snapshotter, IMAGE, f"c-{snapshotter}", "/bin/sh", "-c", script
+    )
     lines = str(done.stdout).splitlines()
-    return [line.rsplit(" ", 3)[0] if line.split(" ")[1:2] and line.split(" ")[1][:1] == "d" else line for line in lines]
+    return [
+        line.rsplit(" ", 3)[0] if line.split(" ")[1:2] and line.split(" ")[1][:1] == "d" else line
+        for line in lines
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +79,9 @@ def test_containers_see_what_they_see_on_containerds_own_overlayfs(
     assert not {"/etc/a", "/etc/d/x", "/gone"} & names
 
 
-def test_a_changed_container_becomes_a_layer(stack: Start, image: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_changed_container_becomes_a_layer(
+    stack: Start, image: Callable[[str], Path], tmp_path: Path
+) -> None:
     running = stack("overlay")
     layers = {}
     for snapshotter in ("layerdisk", "overlayfs"):
@@ -77,15 +91,17 @@ def test_a_changed_container_becomes_a_layer(stack: Start, image: Callable[[str]
         diff = running.ctr(
             "snapshots", "--snapshotter", snapshotter, "diff", *plain, f"k-{snapshotter}", text=False
         )
-        layers[snapshotter] = tarfile.open(fileobj=BytesIO(diff.stdout))
-    ours, theirs = ({m.name: m for m in layer.getmembers()} for layer in layers.values())
+        layers[snapshotter] = members(diff.stdout)
+    ours, theirs = layers.values()
     assert {"etc/new", "etc/.wh.b", "etc/d/q", "tmp"} <= set(ours)
     # containerd compares file by file and hides each name that went; the overlay's own marker hides them all.
     assert set(theirs) - set(ours) == {"etc/d/.wh.z"}
     assert set(ours) - set(theirs) <= {"etc/d/.wh..wh..opq", "run", "dev", "proc", "sys"}
     for name in set(ours) & set(theirs):
         one, other = ours[name], theirs[name]
-        assert (one.type, one.mode, one.uid, one.size) == (other.type, other.mode, other.uid, other.size), name
+        assert (one.type, one.mode, one.uid, one.size) == (other.type, other.mode, other.uid, other.size), (
+            name
+        )
     assert {ours["etc/new"].linkname, ours["etc/new2"].linkname} == {"", "etc/new"}
 
 
@@ -107,7 +123,9 @@ def test_a_commit_of_a_changed_snapshot_can_be_run_on(stack: Start, image: Calla
 def test_the_same_layers_in_another_namespace_are_linked(stack: Start, image: Callable[[str], Path]) -> None:
     running = stack("overlay")
     for namespace in ("default", "other"):
-        running.ctr("-n", namespace, "image", "import", "--local", "--snapshotter", "layerdisk", image("+gzip"))
+        running.ctr(
+            "-n", namespace, "image", "import", "--local", "--snapshotter", "layerdisk", image("+gzip")
+        )
     disks = sorted(running.root.glob("snapshots/*/layer.vhd"))
     assert len(disks) == 6
     assert len({disk.stat().st_ino for disk in disks}) == 3
@@ -117,8 +135,8 @@ def test_the_same_layers_in_another_namespace_are_linked(stack: Start, image: Ca
 def test_the_disks_are_those_of_layerdisk_apply(
     stack: Start, image: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    from layerdisk.image import apply_image, read_image
     from layerdisk.content import LocalStore
+    from layerdisk.image import apply_image, read_image
     from layerdisk.lcow import LcowDiffer
 
     running = stack("lcow")

@@ -81,7 +81,7 @@ class Row(NamedTuple):
 FACE = {
     "__init__": Row("", late="_core _rust"),
     "__main__": Row("cli"),
-    "cli": Row("cli/_options errdefs", late="cli/convert cli/inspect cli/apply __init__"),
+    "cli": Row("cli/_options errdefs", late="cli/convert cli/inspect cli/apply cli/serve __init__"),
     "cli/convert": Row("cli/_options cli/_progress cli/_show errdefs", late="tar2ext4 decompress"),
     "cli/inspect": Row("cli/_options cli/_show", late="inspection"),
     "cli/apply": Row(
@@ -131,6 +131,38 @@ FACE = {
     "decompress/zstd": Row("decompress/stream io errdefs"),
     "names": Row(""),
     "_vmgroup": Row("errdefs"),
+    "cli/serve": Row("cli/_options", late="containerd/config containerd/logs containerd/server"),
+    "containerd": Row(""),
+    "containerd/api": Row(""),
+    "containerd/config": Row("containerd/snapshots/snapshotter descriptor diff errdefs"),
+    "containerd/content": Row("containerd/api descriptor errdefs"),
+    "containerd/diff_service": Row(
+        "containerd/api containerd/content containerd/metrics containerd/service containerd/snapshots/database "
+        "containerd/snapshots/snapshotter containerd/upper descriptor diff errdefs lcow media_types mount"
+    ),
+    "containerd/logs": Row(""),
+    "containerd/metrics": Row("errdefs"),
+    "containerd/server": Row(
+        "containerd/api containerd/config containerd/content containerd/diff_service containerd/metrics "
+        "containerd/snapshot_service containerd/snapshots/snapshotter containerd/upper content errdefs",
+        late="lcow tar2ext4",
+    ),
+    "containerd/service": Row("containerd/content containerd/metrics errdefs"),
+    "containerd/snapshot_service": Row(
+        "containerd/api containerd/metrics containerd/service containerd/snapshots/database "
+        "containerd/snapshots/filters containerd/snapshots/snapshotter errdefs mount"
+    ),
+    "containerd/snapshots": Row(
+        "containerd/snapshots/database containerd/snapshots/filters containerd/snapshots/snapshotter"
+    ),
+    "containerd/snapshots/database": Row("errdefs"),
+    "containerd/snapshots/disks": Row("containerd/snapshots/database descriptor io"),
+    "containerd/snapshots/filters": Row("containerd/snapshots/database errdefs"),
+    "containerd/snapshots/mounts": Row("errdefs"),
+    "containerd/snapshots/snapshotter": Row(
+        "containerd/snapshots/database containerd/snapshots/disks containerd/snapshots/mounts errdefs io lcow mount"
+    ),
+    "containerd/upper": Row("errdefs media_types"),
 }
 
 # Who asks for the time or for random numbers; nobody else may.
@@ -140,11 +172,24 @@ CLOCKS_AND_CHANCE = {
     "content/protocols": "datetime",  # the type of times
     "content/ingest": "datetime",  # when a blob was written
     "io": "os.urandom",  # the name of the temporary file
+    "containerd/diff_service": "time uuid.uuid4",  # how long it took; the name of an ingest without one
+    "containerd/service": "time",  # how long a call took
+    "containerd/snapshots/database": "time",  # when a snapshot was made
     "diff/process": "time",  # how long to wait for a process
     "rust: ext4/tree": "HashMap RandomState",  # the hash table's seed
 }
 # What need not be installed with Python.
-REQUIREMENTS = {"decompress/gzip": "isal", "decompress/zstd": "zstandard"}
+REQUIREMENTS = {
+    "decompress/gzip": "isal",
+    "decompress/zstd": "zstandard",
+    "containerd/content": "grpc",
+    "containerd/diff_service": "grpc",
+    "containerd/metrics": "prometheus_client",
+    "containerd/server": "grpc grpc_health",
+    "containerd/service": "grpc",
+    "containerd/snapshot_service": "google grpc",
+    "containerd/upper": "zstandard",
+}
 
 
 def found_in_rust() -> dict[str, set[str]]:

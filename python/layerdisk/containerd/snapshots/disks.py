@@ -7,8 +7,8 @@ import os
 import threading
 from collections.abc import Iterator
 
-from ...io import fsync_directory
 from ...descriptor import parse_digest
+from ...io import fsync_directory
 from .database import Database, Disk
 
 _SUFFIX = ".vhd"
