@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from . import errdefs, media_types, tar2ext4
 from ._vmgroup import grant_vm_group_access
-from .content import ContentReader, ContentStore, Verifier
+from .cancel import Cancellation
+from .content import ContentReader, Provider, Verifier
 from .descriptor import Descriptor, Platform, linux_platform
 from .diff import ApplyConfig, ApplyOpt, Processor, open_plain_tar
 from .errdefs import FailedPrecondition, InvalidArgument, LayerdiskError, from_os_error
@@ -45,7 +46,7 @@ class LcowDiffer:
 
     def __init__(
         self,
-        store: ContentStore,
+        store: Provider,
         *,
         processors: Sequence[Processor] = (),
         maximum_disk_size: int = DEFAULT_MAXIMUM_DISK_SIZE,
@@ -70,7 +71,7 @@ class LcowDiffer:
             desc: of the blob, of any layer media type that the processors know.
             mounts: exactly one, of type "lcow-layer".
             opts: from layerdisk.diff: with_payloads, with_progress, with_blob_check, with_diff_id,
-                with_sync_fs.
+                with_cancel, with_blob_progress, with_sync_fs.
 
         Returns:
             The descriptor of the plain tar; its digest is the layer's diffID.
@@ -81,6 +82,7 @@ class LcowDiffer:
             NotFound: no such blob, or no such directory.
             NoProcessor: the media type is not to be had as a plain tar.
             DataLoss: the blob is damaged, short, or not what its descriptor says; a processor failed.
+            Canceled: it was canceled.
             FailedPrecondition: the tar's digest is not the diffID asked for, or a reader was closed.
             ResourceExhausted: the disk is full, or the file system grows too large.
             LayerdiskError: anything else. Exceptions of callbacks pass through.
@@ -90,9 +92,14 @@ class LcowDiffer:
         mount, _parents = mount_and_parents(mounts)  # a layer.vhd stands alone
         target = os.path.join(mount.source, LAYER_FILE)
         with (
+            _canceled_first(config.cancel),
             _opened(self._store, desc, config) as blob,
             open_plain_tar(
-                blob, desc.media_type, processors=self._processors, payloads=config.processor_payloads
+                blob,
+                desc.media_type,
+                processors=self._processors,
+                payloads=config.processor_payloads,
+                cancel=config.cancel,
             ) as tar,
             _system_errors(f"failed to apply to {target}"),
             OutputFile(target) as output,
@@ -105,11 +112,13 @@ class LcowDiffer:
                 maximum_disk_size=self._maximum_disk_size,
                 layout=self._layout,
                 reproduce_defects=self._reproduce_defects,
-                progress=config.progress,
+                progress=_progress(config),
                 core=self._core,
             )
             _drain(tar, blob)
             _check_diff_id(result.digest, config.diff_id)
+            if config.cancel is not None:
+                config.cancel.check()
             grant_vm_group_access(output.temporary_path or target)  # renaming keeps the access list
             output.commit()
         _log_applied(desc, time.monotonic() - started)
@@ -151,11 +160,52 @@ def _configured(opts: Sequence[ApplyOpt]) -> ApplyConfig:
 
 
 @contextlib.contextmanager
-def _opened(store: ContentStore, desc: Descriptor, config: ApplyConfig) -> Iterator[Readable]:
+def _opened(store: Provider, desc: Descriptor, config: ApplyConfig) -> Iterator[Readable]:
     """Open the blob, with a check on it unless that is turned off."""
     reader: ContentReader = store.reader(desc)
     with contextlib.closing(reader):
-        yield Verifier(reader, desc) if config.check_blob else reader
+        counted = _Counted(reader, config.blob_progress) if config.blob_progress else reader
+        yield Verifier(counted, desc) if config.check_blob else counted
+
+
+class _Counted:
+    """A reader that reports how much was read of it."""
+
+    def __init__(self, reader: Readable, progress: Callable[[int], object]) -> None:
+        self._reader = reader
+        self._progress = progress
+        self._seen = 0
+
+    def read(self, size: int, /) -> bytes | None:
+        piece = self._reader.read(size)
+        self._seen += len(piece or b"")
+        self._progress(self._seen)
+        return piece
+
+
+def _progress(config: ApplyConfig) -> Callable[[int], object] | None:
+    """Return the callback of the conversion: it looks for cancellation too."""
+    cancel, progress = config.cancel, config.progress
+    if cancel is None:
+        return progress
+
+    def report(bytes_read: int) -> None:
+        cancel.check()
+        if progress is not None:
+            progress(bytes_read)
+
+    return report
+
+
+@contextlib.contextmanager
+def _canceled_first(cancel: Cancellation | None) -> Iterator[None]:
+    """Raise Canceled in place of what the cancellation leads to, such as that a program was killed."""
+    try:
+        yield
+    except Exception:
+        if cancel is not None:
+            cancel.check()
+        raise
 
 
 def _drain(tar: Readable, blob: Readable) -> None:
@@ -207,7 +257,7 @@ class Registration:
     id: str
     requires: tuple[str, ...]
     platforms: tuple[Platform, ...]
-    init: Callable[[ContentStore], LcowDiffer]
+    init: Callable[[Provider], LcowDiffer]
 
 
 REGISTRATION = Registration(

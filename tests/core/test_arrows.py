@@ -92,10 +92,12 @@ FACE = {
     "cli/_options": Row(""),
     "cli/_progress": Row(""),
     "cli/_show": Row("errdefs"),
-    "lcow": Row("content descriptor media_types mount diff tar2ext4 _vmgroup io errdefs"),
+    "lcow": Row("cancel content descriptor media_types mount diff tar2ext4 _vmgroup io errdefs"),
     "image": Row(
-        "lcow sources/choose sources/layout sources/manifest platforms descriptor mount diff errdefs"
+        "_jobs cancel lcow sources/choose sources/layout sources/manifest platforms descriptor mount diff io"
     ),
+    "_jobs": Row("cancel errdefs"),
+    "cancel": Row("errdefs"),
     "sources": Row(""),
     "sources/choose": Row(
         "sources/document sources/manifest content descriptor platforms media_types errdefs"
@@ -110,9 +112,9 @@ FACE = {
     "content/ingest": Row("content/protocols descriptor io errdefs", for_types="content/local"),
     "content/verifier": Row("descriptor io errdefs"),
     "diff": Row("decompress io diff/chain diff/ocicrypt diff/options diff/program"),
-    "diff/chain": Row("decompress media_types io errdefs"),
+    "diff/chain": Row("cancel decompress media_types io errdefs"),
     "diff/ocicrypt": Row("diff/chain diff/options diff/program descriptor media_types"),
-    "diff/options": Row("diff/chain errdefs"),
+    "diff/options": Row("cancel diff/chain errdefs"),
     "diff/program": Row("diff/chain", late="diff/process"),
     "diff/process": Row("io errdefs"),
     "descriptor": Row("names errdefs"),
@@ -168,6 +170,7 @@ FACE = {
 # Who asks for the time or for random numbers; nobody else may.
 CLOCKS_AND_CHANCE = {
     "cli/_progress": "time",  # the rate that progress shows
+    "_jobs": "time",  # how long to wait for jobs that were canceled
     "lcow": "time",  # how long it took, for the log
     "content/protocols": "datetime",  # the type of times
     "content/ingest": "datetime",  # when a blob was written

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .. import errdefs, media_types
+from ..cancel import Cancellation
 from ..decompress import decompress
 from ..errdefs import NoProcessor
 from ..io import Readable
@@ -47,11 +48,13 @@ class Stream:
         media_type: of what `reader` gives.
         reader: whose `read` fails, and does not just end, where the link or one before it failed.
         close: lets go of the link at once, whether it is through or not.
+        interrupt: called from another thread: makes a read that waits end soon.
     """
 
     media_type: str
     reader: Readable
     close: Callable[[], None] = lambda: None
+    interrupt: Callable[[], None] = lambda: None
 
 
 class Processor(Protocol):
@@ -94,6 +97,7 @@ def open_plain_tar(
     *,
     processors: Sequence[Processor] = (),
     payloads: Mapping[str, Payload] | None = None,
+    cancel: Cancellation | None = None,
 ) -> Iterator[Readable]:
     """Open a blob as a plain tar.
 
@@ -102,6 +106,7 @@ def open_plain_tar(
         media_type: of the blob.
         processors: asked before the ones that are built in; among several that fit, the first is taken.
         payloads: for the processors, by their ids.
+        cancel: ends the links' reads, also those that wait.
 
     Yields:
         A reader, valid inside the context; leaving it closes every link and kills programs that still run.
@@ -114,6 +119,8 @@ def open_plain_tar(
         while True:
             stream = _next_link(stream, (*processors, *PROCESSORS), payloads or {})
             links.callback(stream.close)
+            if cancel is not None:
+                links.enter_context(cancel.calling(stream.interrupt))
             if stream.media_type == media_types.OCI_LAYER:
                 break
             if stream.media_type in seen:

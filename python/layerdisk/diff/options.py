@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ..cancel import Cancellation
 from ..errdefs import InvalidArgument
 from .chain import Payload
 
@@ -19,6 +20,8 @@ class ApplyConfig:
         progress: called often, with the number of bytes of the plain tar so far.
         check_blob: compare the blob's digest and size with its descriptor.
         diff_id: digest that the plain tar must have, "" for any.
+        cancel: ends the apply from outside.
+        blob_progress: called often, with the number of bytes of the blob so far.
     """
 
     processor_payloads: dict[str, Payload] = field(default_factory=dict)
@@ -26,6 +29,8 @@ class ApplyConfig:
     progress: Callable[[int], object] | None = None
     check_blob: bool = True
     diff_id: str = ""
+    cancel: Cancellation | None = None
+    blob_progress: Callable[[int], object] | None = None
 
 
 ApplyOpt = Callable[[ApplyConfig], None]
@@ -75,5 +80,23 @@ def with_diff_id(diff_id: str) -> ApplyOpt:
 
     def option(config: ApplyConfig) -> None:
         config.diff_id = diff_id
+
+    return option
+
+
+def with_cancel(cancel: Cancellation | None) -> ApplyOpt:
+    """End the apply with Canceled as soon as this is canceled, also where it waits for a program."""
+
+    def option(config: ApplyConfig) -> None:
+        config.cancel = cancel
+
+    return option
+
+
+def with_blob_progress(progress: Callable[[int], object] | None) -> ApplyOpt:
+    """Report the number of bytes of the blob so far, of as many as its descriptor says."""
+
+    def option(config: ApplyConfig) -> None:
+        config.blob_progress = progress
 
     return option

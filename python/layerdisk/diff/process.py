@@ -79,6 +79,10 @@ class ProcessReader:
             self._finish()
         return piece
 
+    def interrupt(self) -> None:
+        """Kill the program, so that a read that waits for it ends; callable from any thread."""
+        self._process.kill()
+
     def close(self) -> None:
         """Kill the program if it still runs, and wait for it."""
         self._process.kill()

@@ -51,4 +51,4 @@ class BinaryProcessor:
             payload=None if payload is None else payload.encode(),
             source=stream.reader,
         )
-        return Stream(self.returns, reader, reader.close)
+        return Stream(self.returns, reader, reader.close, reader.interrupt)
