@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import gc
 import hashlib
 import io
 import logging
 import os
+import resource
 import stat
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from common import digest_of
 from layerdisk import errdefs
 from layerdisk.content import LocalStore, Verifier
+from layerdisk.content import ingest as ingest_module
 from layerdisk.descriptor import Descriptor
 
 DATA = b"some content " * 1000
@@ -114,7 +122,7 @@ def test_an_expected_blob_that_is_there_already_exists(store: LocalStore) -> Non
 
 
 def test_a_ref_is_written_by_one_at_a_time(store: LocalStore) -> None:
-    with store.writer("ref"), pytest.raises(errdefs.Unavailable, match="'ref' is being written"):
+    with store.writer("ref"), pytest.raises(errdefs.Unavailable, match='ref "ref" is being written'):
         store.writer("ref")
     store.writer("ref").close()
 
@@ -222,6 +230,192 @@ def test_a_deleted_blob_is_gone(store: LocalStore) -> None:
     digest = ingest(store, DATA)
     store.delete(digest)
     assert list(store.walk()) == []
+
+
+# --- ingests that go wrong
+
+
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Files of this process may have this many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("before", [0, 50_000], ids=["first", "second"])
+def test_a_write_that_failed_can_be_tried_again(store: LocalStore, before: int) -> None:
+    data = os.urandom(300_000)
+    writer = store.writer("ref")
+    writer.write(data[:before])
+    with full_disk(100_000), pytest.raises(errdefs.ResourceExhausted, match='cannot write ingest "ref"'):
+        writer.write(data[before:])
+    assert writer.status().offset == before
+    assert Path(store.ingest_path("ref"), "data").read_bytes() == data[:before]
+    writer.write(data[before:])
+    writer.commit(len(data), digest_of(data))
+    assert read_all(store, digest_of(data)) == data
+
+
+def test_an_interrupt_while_writing_leaves_digest_and_file_as_one(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = store.writer("ref")
+    writer.write(DATA)
+    write = ingest_module._write_all
+
+    def interrupted(*arguments: Any) -> None:
+        write(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ingest_module, "_write_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.write(b"more")
+    writer.commit(len(DATA), digest_of(DATA))
+    assert read_all(store, digest_of(DATA)) == DATA
+
+
+def test_a_file_that_cannot_be_restored_is_not_written_further(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(io.FileIO):
+        def truncate(self, size: int | None = None) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+        def write(self, data: Any) -> int:
+            super().write(data[:10])
+            raise OSError(errno.EIO, "Input/output error")
+
+    writer = store.writer("ref")
+    writer.write(DATA)
+    whole = writer._file
+    writer._file = Broken(os.dup(whole.fileno()), "r+")
+    for attempt in ("write", "commit"):
+        with pytest.raises(errdefs.DataLoss if attempt == "write" else errdefs.FailedPrecondition):
+            writer.write(b"y" * 100) if attempt == "write" else writer.commit()
+    assert list(store.walk()) == []
+    whole.close()
+
+
+def test_a_file_that_somebody_changed_is_not_committed(store: LocalStore) -> None:
+    writer = store.writer("ref")
+    writer.write(DATA)
+    with open(Path(store.ingest_path("ref"), "data"), "ab") as file:
+        file.write(b"more")
+    with pytest.raises(
+        errdefs.Aborted, match=f"has {len(DATA) + 4} bytes on disk and {len(DATA)} were written"
+    ):
+        writer.commit()
+    assert list(store.walk()) == []
+
+
+def test_a_commit_on_a_full_disk_is_resource_exhausted(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = store.writer("ref")
+    writer.write(DATA)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(errdefs.ResourceExhausted):
+            writer.commit()
+    assert "data" in ingest_files(store)
+    with store.writer("ref") as writer:
+        writer.commit(len(DATA), digest_of(DATA))
+
+
+def test_a_commit_does_all_of_its_work_also_where_the_directory_cannot_be_synced(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(ingest_module, "fsync_directory", broken)
+    writer = store.writer("ref")
+    writer.write(DATA)
+    with pytest.raises(errdefs.DataLoss, match='cannot commit ingest "ref"'):
+        writer.commit()
+    blob = Path(store.blob_path(digest_of(DATA)))
+    assert blob.read_bytes() == DATA
+    assert stat.S_IMODE(blob.stat().st_mode) & 0o333 == 0
+    assert os.listdir(Path(store.root, "ingest")) == []
+
+
+def test_a_writer_that_was_dropped_is_not_in_the_way(store: LocalStore) -> None:
+    writer = store.writer("ref")
+    writer.write(DATA)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del writer
+        gc.collect()
+    with store.writer("ref") as writer:
+        assert writer.status().offset == len(DATA)
+
+
+@pytest.mark.parametrize("text", ["abc", "-1", "\xff", "9" * 5000, "1.5"])
+def test_a_total_that_cannot_be_read_starts_over(store: LocalStore, text: str) -> None:
+    with store.writer("ref", size=len(DATA)) as writer:
+        writer.write(DATA)
+    Path(store.ingest_path("ref"), "total").write_text(text, encoding="latin-1")
+    assert store.status("ref").total == 0
+    with store.writer("ref", size=len(DATA)) as writer:
+        assert (writer.status().offset, writer.status().total) == (0, len(DATA))
+
+
+@pytest.mark.parametrize("ref", ["", "\ud800", "a\udcff"])
+def test_a_ref_that_cannot_be_stored_is_refused(store: LocalStore, ref: str) -> None:
+    for action in (store.writer, store.status, store.abort):
+        with pytest.raises(errdefs.InvalidArgument, match="ref "):
+            action(ref)
+
+
+@pytest.mark.parametrize("name", ["data", "ref", "total"])
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
+def test_only_regular_files_of_an_ingest_are_opened(
+    store: LocalStore, tmp_path: Path, name: str, kind: str
+) -> None:
+    with store.writer("ref", size=5):
+        pass
+    victim, path = tmp_path / "victim", Path(store.ingest_path("ref"), name)
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(victim)
+    if kind == "link":
+        victim.write_text("precious")
+    with pytest.raises(errdefs.FailedPrecondition, match=f'{name}" is not a regular file'):
+        store.writer("ref", size=5)
+    assert not victim.exists() if kind == "dangling" else True
+    assert victim.read_text() == "precious" if kind == "link" else True
+
+
+def test_temporary_files_are_new_ones(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "urandom", bytes)
+    directory = Path(store.ingest_path("ref"))
+    directory.mkdir(parents=True)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (directory / f"ref.{bytes(8).hex()}.tmp").symlink_to(victim)
+    with pytest.raises(errdefs.LayerdiskError):
+        store.writer("ref")
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory"])
+def test_only_regular_files_are_blobs(store: LocalStore, kind: str) -> None:
+    path = Path(store.blob_path(digest_of(DATA)))
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    with pytest.raises(errdefs.InvalidArgument, match="is not a regular file"):
+        store.reader(Descriptor("m", digest_of(DATA), 0))
 
 
 WRITER = """

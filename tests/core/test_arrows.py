@@ -108,8 +108,11 @@ FACE = {
     "platforms": Row("descriptor errdefs"),
     "content": Row("content/protocols content/local content/ingest content/verifier"),
     "content/protocols": Row("descriptor"),
-    "content/local": Row("content/protocols content/ingest descriptor errdefs"),
-    "content/ingest": Row("content/protocols descriptor io errdefs", for_types="content/local"),
+    "content/local": Row("content/protocols content/ingest content/ingest_files descriptor errdefs"),
+    "content/ingest": Row(
+        "content/protocols content/ingest_files descriptor io errdefs", for_types="content/local"
+    ),
+    "content/ingest_files": Row("content/protocols descriptor errdefs"),
     "content/verifier": Row("descriptor io errdefs"),
     "diff": Row("decompress io diff/chain diff/ocicrypt diff/options diff/program"),
     "diff/chain": Row("cancel decompress media_types io errdefs"),
@@ -173,7 +176,7 @@ CLOCKS_AND_CHANCE = {
     "_jobs": "time",  # how long to wait for jobs that were canceled
     "lcow": "time",  # how long it took, for the log
     "content/protocols": "datetime",  # the type of times
-    "content/ingest": "datetime",  # when a blob was written
+    "content/ingest_files": "datetime os.urandom",  # when a blob was written; the names of temporary files
     "io": "os.urandom",  # the name of the temporary file
     "containerd/diff_service": "time uuid.uuid4",  # how long it took; the name of an ingest without one
     "containerd/service": "time",  # how long a call took

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import logging
 import os
-import re
 import shutil
 import sys
 import threading
-from datetime import UTC, datetime
+import weakref
+from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..descriptor import parse_digest
+from ..descriptor import parse_digest, shown
 from ..errdefs import (
     Aborted,
     AlreadyExists,
@@ -27,6 +28,7 @@ from ..errdefs import (
     from_os_error,
 )
 from ..io import fsync_directory, is_same_file, lock
+from . import ingest_files
 from .protocols import Status
 
 if TYPE_CHECKING:
@@ -39,9 +41,17 @@ _log = logging.getLogger(__name__)
 CANONICAL_ALGORITHM = "sha256"
 _HASH_BYTES = 1024 * 1024
 
-# Refs that this process writes: flock alone does not keep threads apart where locks are not to be had.
-_refs_in_use: set[str] = set()
-_refs_guard = threading.Lock()
+# Writers of this process by directory: flock alone does not keep threads apart where the file system has no locks.
+# One that is dropped without `close` is not in the way.
+_writers: weakref.WeakValueDictionary[str, LocalWriter] = weakref.WeakValueDictionary()
+_writers_guard = threading.Lock()
+
+
+class _Written(NamedTuple):
+    """What is in the file, replaced as a whole, so that an interrupt never parts digest and size."""
+
+    hash: hashlib._Hash
+    size: int
 
 
 class LocalWriter:
@@ -56,13 +66,13 @@ class LocalWriter:
         self._total = size
         self._expected = expected
         self._directory = store.ingest_path(ref)
-        self._data_path = os.path.join(self._directory, "data")
-        self._file: BinaryIO | None = None
-        self._hash: hashlib._Hash = hashlib.new(CANONICAL_ALGORITHM)
-        self._offset = 0
+        self._data_path = os.path.join(self._directory, ingest_files.DATA)
+        self._file: io.FileIO | None = None
+        self._written = _nothing()
         self._claim()
         try:
-            self._open()
+            with self._errors("cannot begin"):
+                self._open()
         except BaseException:
             self._release()
             raise
@@ -76,32 +86,36 @@ class LocalWriter:
         self.close()
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Append data.
+        """Append data: all of it, or after an error nothing.
 
         Raises:
-            FailedPrecondition: the writer is closed.
+            FailedPrecondition: the writer is closed, or the rest of a failed write cannot be removed.
             ResourceExhausted: the disk is full.
         """
         file = self._opened()
-        with memoryview(data).cast("B") as view:
+        written = self._written
+        with memoryview(data).cast("B") as view, self._errors("cannot write"):
+            digest = written.hash.copy()
+            digest.update(view)
             try:
-                file.write(view)
-            except OSError as error:
-                raise from_os_error(error, f"cannot write ingest {self._ref!r}") from error
-            self._hash.update(view)
-            self._offset += len(view)
+                _write_all(file, view)
+                self._written = _Written(digest, written.size + len(view))
+            except BaseException:
+                self._restore(file)
+                raise
             return len(view)
 
     def digest(self) -> str:
-        """Give the digest of what was written."""
-        return f"{CANONICAL_ALGORITHM}:{self._hash.hexdigest()}"
+        """Return the digest of what was written."""
+        return f"{CANONICAL_ALGORITHM}:{self._written.hash.hexdigest()}"
 
     def status(self) -> Status:
-        """Give the state."""
-        self._opened().flush()
-        status = ingest_status(self._directory, self._ref)
+        """Return the state of the ingest."""
+        self._opened()
+        with self._errors("cannot tell the state of"):
+            found = ingest_files.ingest_status(self._directory, self._ref)
         return Status(
-            self._ref, self._offset, self._total, self._expected, status.started_at, status.updated_at
+            self._ref, self._written.size, self._total, self._expected, found.started_at, found.updated_at
         )
 
     def truncate(self, size: int) -> None:
@@ -113,10 +127,9 @@ class LocalWriter:
         if size != 0:
             raise InvalidArgument(f"cannot truncate an ingest to {size} bytes, only to 0")
         file = self._opened()
-        file.seek(0)
-        file.truncate()
-        self._hash = hashlib.new(CANONICAL_ALGORITHM)
-        self._offset = 0
+        self._written = _nothing()
+        with self._errors("cannot truncate"):
+            self._restore(file)
 
     def commit(self, size: int = 0, expected: str = "") -> None:
         """Make a blob of what was written, and close the writer.
@@ -128,17 +141,18 @@ class LocalWriter:
         Raises:
             FailedPrecondition: size or digest differ, and the ingest stays; or the writer is closed.
             AlreadyExists: the blob is there already, and the ingest is gone.
+            Aborted: somebody removed or changed the ingest meanwhile.
+            ResourceExhausted: the disk is full, and the ingest stays.
         """
         file = self._opened()
         try:
-            file.flush()
-            os.fsync(file.fileno())
-            if size > 0 and size != self._offset:
-                raise FailedPrecondition(f"unexpected commit size {self._offset}, expected {size}")
-            digest = self._digest_like(expected)
-            if expected and digest != expected:
-                raise FailedPrecondition(f"unexpected commit digest {digest}, expected {expected}")
-            self._publish(digest)
+            with self._errors("cannot commit"):
+                os.fsync(file.fileno())
+                self._check(file, size)
+                digest = self._digest_like(file, expected)
+                if expected and digest != expected:
+                    raise FailedPrecondition(f"unexpected commit digest {digest}, expected {expected}")
+                self._publish(file, digest)
         finally:
             self.close()
 
@@ -148,138 +162,135 @@ class LocalWriter:
             return
         try:
             self._file.close()
-            with contextlib.suppress(FileNotFoundError):  # committed, or aborted by somebody
-                _write_time(self._directory, "updatedat")
+            with self._errors("cannot close"), contextlib.suppress(FileNotFoundError):
+                ingest_files.write_time(self._directory, ingest_files.UPDATED_AT)  # not there once committed
         finally:
             self._file = None
             self._release()
 
-    def _opened(self) -> BinaryIO:
+    def _opened(self) -> io.FileIO:
         if self._file is None:
             raise FailedPrecondition("writer is closed")
         return self._file
 
-    def _publish(self, digest: str) -> None:
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Give errors of the system a class of ours."""
+        try:
+            yield
+        except OSError as error:
+            raise from_os_error(error, f"{doing} ingest {shown(self._ref)}") from error
+
+    def _restore(self, file: io.FileIO) -> None:
+        """Cut the file to what is in digest and size; where that fails, nobody may go on with it."""
+        try:
+            file.truncate(self._written.size)
+            file.seek(self._written.size)
+        except BaseException:
+            file.close()
+            self._file = None
+            self._release()
+            raise
+
+    def _check(self, file: io.FileIO, size: int) -> None:
+        written, on_disk = self._written.size, os.fstat(file.fileno()).st_size
+        if size > 0 and size != written:
+            raise FailedPrecondition(f"unexpected commit size {written}, expected {size}")
+        if on_disk != written:
+            raise Aborted(f"ingest {shown(self._ref)} has {on_disk} bytes on disk and {written} were written")
+
+    def _publish(self, file: io.FileIO, digest: str) -> None:
         target = self._store.blob_path(digest)
         if os.path.exists(target):
             shutil.rmtree(self._directory, ignore_errors=True)
             raise AlreadyExists(f"content {digest}")
-        if not is_same_file(self._opened().fileno(), self._data_path):
-            raise Aborted(f"ingest {self._ref!r} was removed while it was written")
+        if not is_same_file(file.fileno(), self._data_path):
+            raise Aborted(f"ingest {shown(self._ref)} was removed while it was written")
         os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
         if sys.platform == "win32":
-            self._opened().close()  # an open file cannot be renamed there
+            file.close()  # an open file cannot be renamed there
         os.rename(self._data_path, target)
-        fsync_directory(os.path.dirname(target))
-        os.utime(target)
-        shutil.rmtree(self._directory, ignore_errors=True)  # somebody may be taking the ref up again
-        os.chmod(target, os.stat(target).st_mode & 0o444)
+        with contextlib.ExitStack() as rest:  # the blob is there: whatever fails now, the rest is done
+            rest.callback(_make_read_only, target)
+            rest.callback(shutil.rmtree, self._directory, ignore_errors=True)  # the ref may be taken up again
+            rest.callback(os.utime, target)
+            fsync_directory(os.path.dirname(target))
 
-    def _digest_like(self, expected: str) -> str:
-        """Give the digest with the algorithm of another one."""
+    def _digest_like(self, file: io.FileIO, expected: str) -> str:
+        """Return the digest with the algorithm of another one."""
         algorithm = parse_digest(expected)[0] if expected else CANONICAL_ALGORITHM
         if algorithm == CANONICAL_ALGORITHM:
             return self.digest()
-        with open(self._data_path, "rb") as file:
-            return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+        file.seek(0)
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
     def _claim(self) -> None:
-        with _refs_guard:
-            if self._directory in _refs_in_use:
-                raise Unavailable(f"ref {self._ref!r} is being written in this process")
-            _refs_in_use.add(self._directory)
+        with _writers_guard:
+            if self._directory in _writers:
+                raise Unavailable(f"ref {shown(self._ref)} is being written in this process")
+            _writers[self._directory] = self
 
     def _release(self) -> None:
-        with _refs_guard:
-            _refs_in_use.discard(self._directory)
+        with _writers_guard:
+            if _writers.get(self._directory) is self:
+                del _writers[self._directory]
 
     def _open(self) -> None:
         """Open the data under a lock, and take up what is there if it belongs to the same content."""
+        os.makedirs(self._directory, 0o755, exist_ok=True)
+        file = ingest_files.open_own(self._data_path, os.O_RDWR | os.O_CREAT)
         try:
-            os.makedirs(self._directory, 0o755, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-            file = open(os.open(self._data_path, flags, 0o666), "r+b")  # noqa: SIM115
-        except OSError as error:
-            raise from_os_error(error, f"cannot begin ingest {self._ref!r}") from error
-        try:
-            # Who commits renames the file: the lock is worth something only if the name still leads to it.
+            # Whoever commits renames the file: the lock is worth something only if the name still leads to it.
             if not lock(file.fileno(), wait=False) or not is_same_file(file.fileno(), self._data_path):
-                raise Unavailable(f"ref {self._ref!r} is being written by another process")
+                raise Unavailable(f"ref {shown(self._ref)} is being written by another process")
             self._file = file
-            self._resume()
+            self._resume(file)
         except BaseException:
             self._file = None
             file.close()
             raise
 
-    def _resume(self) -> None:
-        ref, total = _read_text(self._directory, "ref"), _read_text(self._directory, "total")
+    def _resume(self, file: io.FileIO) -> None:
+        ref = ingest_files.read_text(self._directory, ingest_files.REF)
+        total = ingest_files.read_total(self._directory)
         # A resume that fails truncates: a longer rest of other content must not get into the blob.
-        if ref != self._ref or (self._total and total and total != str(self._total)):
+        if ref != self._ref or total is None or (self._total and total and total != self._total):
             if ref:
-                _log.warning("ingest %r was begun as %r of %s bytes: starting over", self._ref, ref, total)
+                _log.warning("ingest %s was begun as %s: starting over", shown(self._ref), shown(ref))
             self.truncate(0)
             self._begin()
             return
-        self._total = self._total or int(total or 0)
-        file = self._opened()
+        self._total = self._total or total
+        digest, size = _nothing()
         while piece := file.read(_HASH_BYTES):
-            self._hash.update(piece)
-            self._offset += len(piece)
-        if self._total and self._offset > self._total:
-            _log.warning("ingest %r has %d of %d bytes: starting over", self._ref, self._offset, self._total)
+            digest.update(piece)
+            size += len(piece)
+        self._written = _Written(digest, size)
+        if self._total and size > self._total:
+            _log.warning("ingest %s has %d of %d bytes: starting over", shown(self._ref), size, self._total)
             self.truncate(0)
 
     def _begin(self) -> None:
-        _write_text(self._directory, "ref", self._ref)
-        _write_time(self._directory, "startedat")
-        _write_time(self._directory, "updatedat")
+        ingest_files.write_text(self._directory, ingest_files.REF, self._ref)
+        ingest_files.write_time(self._directory, ingest_files.STARTED_AT)
+        ingest_files.write_time(self._directory, ingest_files.UPDATED_AT)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._directory, "total"))
+            os.unlink(os.path.join(self._directory, ingest_files.TOTAL))
         if self._total > 0:
-            _write_text(self._directory, "total", str(self._total))
+            ingest_files.write_text(self._directory, ingest_files.TOTAL, str(self._total))
 
 
-def ingest_status(directory: str, ref: str) -> Status:
-    """Return the state of the ingest in a directory."""
-    data = os.stat(os.path.join(directory, "data"))
-    started = _read_time(directory, "startedat") or utc_time(data.st_mtime)
-    updated = max(_read_time(directory, "updatedat") or started, utc_time(data.st_mtime))
-    return Status(ref, data.st_size, int(_read_text(directory, "total") or 0), "", started, updated)
+def _nothing() -> _Written:
+    return _Written(hashlib.new(CANONICAL_ALGORITHM), 0)
 
 
-def _read_text(directory: str, name: str) -> str:
-    try:
-        with open(os.path.join(directory, name), encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
+def _write_all(file: io.FileIO, view: memoryview) -> None:
+    while view:
+        count = file.write(view)
+        if not count:
+            raise OSError("short write")
+        view = view[count:]
 
 
-def _write_text(directory: str, name: str, text: str) -> None:
-    """Write a small file that is whole or not there."""
-    path = os.path.join(directory, name)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def _write_time(directory: str, name: str) -> None:
-    _write_text(directory, name, datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"))
-
-
-def _read_time(directory: str, name: str) -> datetime | None:
-    """Read a time as Go writes it: RFC 3339 with up to nine digits of a second, of which we keep six."""
-    text = re.sub(r"(\.\d{6})\d+", r"\1", _read_text(directory, name))
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def utc_time(seconds: float) -> datetime:
-    """Return the time of this many seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC)
+def _make_read_only(path: str) -> None:
+    os.chmod(path, os.stat(path).st_mode & 0o444)

@@ -22,7 +22,8 @@ from collections.abc import Iterator
 
 from ..descriptor import DIGEST_HEX_LENGTHS, Descriptor, parse_digest, shown
 from ..errdefs import AlreadyExists, InvalidArgument, NotFound, from_os_error
-from .ingest import LocalWriter, ingest_status, utc_time
+from .ingest import LocalWriter
+from .ingest_files import check_ref, ingest_status, utc_time
 from .protocols import Info, Status
 
 _log = logging.getLogger(__name__)
@@ -41,17 +42,17 @@ class LocalStore:
         self.root = os.fspath(root)
 
     def blob_path(self, digest: str) -> str:
-        """Give the path of a blob, there or not; InvalidArgument for what is no digest."""
+        """Return the path of a blob, there or not; InvalidArgument for what is not a digest."""
         return os.path.join(self.root, "blobs", *parse_digest(digest))
 
     def reader(self, descriptor: Descriptor) -> io.FileIO:
-        """Open a blob.
+        """Return a blob, opened for reading.
 
         Args:
-            descriptor: only its digest counts; the data is compared with nothing (`Verifier` does that).
+            descriptor: only its digest counts; the data is not checked (`Verifier` does that).
 
         Raises:
-            InvalidArgument: no digest.
+            InvalidArgument: not a digest, or the blob is not a regular file.
             NotFound: no such blob.
         """
         path = self.blob_path(descriptor.digest)
@@ -59,10 +60,10 @@ class LocalStore:
             return open_regular(path)
 
     def info(self, digest: str) -> Info:
-        """Describe a blob.
+        """Return what is known about a blob.
 
         Raises:
-            InvalidArgument: no digest.
+            InvalidArgument: not a digest.
             NotFound: no such blob.
         """
         path = self.blob_path(digest)
@@ -70,13 +71,13 @@ class LocalStore:
             return _info(digest, os.stat(path))
 
     def walk(self) -> Iterator[Info]:
-        """Describe every blob, in the order of the digests; what is no blob is skipped."""
+        """Yield what is known about every blob, sorted by digest; other files are skipped."""
         for algorithm, length in sorted(DIGEST_HEX_LENGTHS.items()):
             directory = os.path.join(self.root, "blobs", algorithm)
             with contextlib.suppress(FileNotFoundError):
                 for name in sorted(os.listdir(directory)):
                     if not re.fullmatch(f"[0-9a-f]{{{length}}}", name):
-                        _log.warning("no blob: %s", os.path.join(directory, name))
+                        _log.warning("not a blob: %s", os.path.join(directory, name))
                         continue
                     with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                         yield _info(f"{algorithm}:{name}", os.stat(os.path.join(directory, name)))
@@ -96,34 +97,30 @@ class LocalStore:
             expected: digest to come, "" if not known.
 
         Raises:
-            InvalidArgument: the ref is empty, or `expected` is no digest.
+            InvalidArgument: the ref is empty or not UTF-8, or `expected` is not a digest.
             AlreadyExists: the expected blob is there.
+            FailedPrecondition: a file of the ingest is not a regular file.
             Unavailable: somebody, in this process or another, is writing this ref.
         """
-        if not ref:
-            raise InvalidArgument("ref must not be empty")
+        check_ref(ref)
         if expected and os.path.exists(self.blob_path(expected)):
             raise AlreadyExists(f"content {expected}")
         return LocalWriter(self, ref, size, expected)
 
     def status(self, ref: str) -> Status:
-        """Describe an ingest; NotFound if there is none of this name."""
+        """Return the state of an ingest; NotFound if there is none of this name."""
         directory = self.ingest_path(ref)
-        try:
+        with _ingest_errors(ref):
             return ingest_status(directory, ref)
-        except FileNotFoundError as error:
-            raise NotFound(f"ingest {ref!r}") from error
 
     def abort(self, ref: str) -> None:
         """Remove an ingest with what was written; NotFound if there is none of this name."""
-        try:
+        with _ingest_errors(ref):
             shutil.rmtree(self.ingest_path(ref))
-        except FileNotFoundError as error:
-            raise NotFound(f"ingest {ref!r}") from error
 
     def ingest_path(self, ref: str) -> str:
-        """Give the directory of an ingest, there or not."""
-        return os.path.join(self.root, "ingest", hashlib.sha256(ref.encode()).hexdigest())
+        """Return the directory of an ingest, there or not; InvalidArgument for a name that cannot be one."""
+        return os.path.join(self.root, "ingest", hashlib.sha256(check_ref(ref)).hexdigest())
 
 
 def open_regular(path: str) -> io.FileIO:
@@ -157,6 +154,16 @@ def _blob_errors(digest: str, path: str) -> Iterator[None]:
         raise NotFound(f"blob {digest} expected at {path}: blob not found") from error
     except OSError as error:
         raise from_os_error(error, f"blob {digest}") from error
+
+
+@contextlib.contextmanager
+def _ingest_errors(ref: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"ingest {shown(ref)}") from error
+    except OSError as error:
+        raise from_os_error(error, f"ingest {shown(ref)}") from error
 
 
 def _info(digest: str, stat: os.stat_result) -> Info:

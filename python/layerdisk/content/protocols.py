@@ -52,7 +52,7 @@ class ContentReader(Protocol):
     """A binary file object over one blob."""
 
     def read(self, size: int, /) -> bytes | None:
-        """Give up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, none at the end."""
 
     def close(self) -> None:
         """Let go of the blob."""
@@ -65,16 +65,16 @@ class IngestWriter(Protocol):
         """Append data."""
 
     def digest(self) -> str:
-        """Give the digest of what was written."""
+        """Return the digest of what was written."""
 
     def status(self) -> Status:
-        """Give the state."""
+        """Return the state of the ingest."""
 
     def truncate(self, size: int) -> None:
         """Start over; `size` is 0."""
 
     def commit(self, size: int = 0, expected: str = "") -> None:
-        """Make a blob of it, if it has this size and digest (as far as given)."""
+        """Make a blob of what was written, if it has this size and digest (as far as given)."""
 
     def close(self) -> None:
         """Let go of the ingest."""

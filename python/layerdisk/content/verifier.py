@@ -30,7 +30,7 @@ class Verifier:
         self._seen = 0
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes; none at the end."""
+        """Return up to `size` bytes, none at the end."""
         piece = self._reader.read(size)
         if piece is None:
             raise BlockingIOError("the store's reader is in non-blocking mode and has no data now")
