@@ -5,7 +5,6 @@ Every layer's descriptor must be what the image's config says, and its disk what
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import os
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 import zstandard
 from comparison import assert_same
-from ctd_decoder import find
+from debian import ctd_decoder
 from layerdisk import errdefs, media_types
 from layerdisk.cli import main
 from layerdisk.content import LocalStore
@@ -28,7 +27,7 @@ from layerdisk.image import AppliedLayer, Image, apply_image, read_image
 from layerdisk.lcow import LcowDiffer
 from layerdisk.mount import Mount
 from machine import missing
-from oracle_client import CACHE, Oracle
+from oracle_client import Oracle
 
 SMALL = Path(__file__).parents[1] / "data" / "oci"
 LCOW_OPTIONS = {"convert_whiteout": True, "append_vhd_footer": True, "maximum_disk_size": 128 << 30}
@@ -182,11 +181,7 @@ def test_the_small_image_of_gzip_and_zstd(tmp_path: Path, oracle: Oracle, scratc
 @pytest.fixture(scope="session")
 def decoder() -> str:
     """The path of ctd-decoder."""
-    cache = CACHE / "imgcrypt"
-    cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return find(cache) or missing("ctd-decoder is not to be had")
+    return ctd_decoder()
 
 
 @pytest.fixture(scope="session")

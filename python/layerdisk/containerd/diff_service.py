@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from .. import errdefs
 from ..descriptor import Descriptor, parse_digest
 from ..diff import Payload, Processor, with_payloads, with_progress
 from ..errdefs import Canceled, FailedPrecondition, InvalidArgument
@@ -151,12 +152,12 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
     def _changed(self, request: diff_pb2.DiffRequest) -> str:
         """Return the directory that holds what the right mounts have more than the left ones."""
         if self._snapshotter.mode != "overlay":
-            raise NotImplementedError("the LCOW differ cannot compare")
+            raise errdefs.NotImplemented("the LCOW differ cannot compare")
         right = self._snapshotter.layer_directories([_mount(mount) for mount in request.right])
         left = self._snapshotter.layer_directories([_mount(mount) for mount in request.left])
         changed = right[: len(right) - len(left)] if right[len(right) - len(left) :] == left else []
         if len(changed) != 1:
-            raise NotImplementedError("the right mounts are not the left ones with one layer more")
+            raise errdefs.NotImplemented("the right mounts are not the left ones with one layer more")
         return changed[0]
 
     @contextlib.contextmanager

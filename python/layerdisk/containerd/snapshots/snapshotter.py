@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ... import errdefs
 from ...errdefs import FailedPrecondition, InvalidArgument, LayerdiskError, NotFound
 from ...io import fsync_directory
 from ...lcow import LAYER_FILE, MOUNT_TYPE
@@ -243,21 +244,21 @@ class Snapshotter:
             NotFound: a snapshot is gone.
         """
         if len(mounts) != 1:
-            raise NotImplementedError(f"{len(mounts)} mounts, a snapshot of this snapshotter has 1")
+            raise errdefs.NotImplemented(f"{len(mounts)} mounts, a snapshot of this snapshotter has 1")
         mount = mounts[0]
         if mount.type == "bind":
             directories = [mount.source]
         elif mount.type == "overlay":
             directories = _option(mount, "upperdir=") + _option(mount, "lowerdir=")
         else:
-            raise NotImplementedError(f"a mount of type {mount.type!r} is not one of this snapshotter")
+            raise errdefs.NotImplemented(f"a mount of type {mount.type!r} is not one of this snapshotter")
         return [path for path in directories if self._kind_of_layer(path) is not Kind.VIEW]
 
     def _kind_of_layer(self, path: str) -> Kind:
         directory, last = os.path.split(os.path.normpath(path))
         above, name = os.path.split(directory)
         if last != _UPPER or above != self._snapshots or not (name.isascii() and name.isdecimal()):
-            raise NotImplementedError("a directory of the mount is not a snapshot of this snapshotter")
+            raise errdefs.NotImplemented("a directory of the mount is not a snapshot of this snapshotter")
         return self._database.by_id(int(name)).kind
 
     def set_disk(self, number: int, diff_id: str, root_hash: str) -> None:
