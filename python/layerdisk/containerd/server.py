@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import os
 import signal
 import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -181,17 +183,12 @@ def _listen(server: grpc.Server, address: str) -> None:
     """Bind the socket, for its owner only, in place of one that nobody answers on."""
     os.makedirs(os.path.dirname(os.path.abspath(address)), mode=0o711, exist_ok=True)
     if os.path.lexists(address):
+        if not stat.S_ISSOCK(os.lstat(address).st_mode):
+            raise FailedPrecondition("there is something else than a socket at the address")
         with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(address)
-            except ConnectionRefusedError:
-                os.unlink(address)
-            except OSError as error:
-                raise FailedPrecondition(
-                    f"the address is not a socket to take over: {error.strerror}"
-                ) from error
-            else:
+            if probe.connect_ex(address) != errno.ECONNREFUSED:
                 raise AlreadyExists("another service answers on the address")
+        os.unlink(address)
     before = os.umask(0o177)
     try:
         server.add_insecure_port(f"unix:{address}")
