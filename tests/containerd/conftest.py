@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from debian import unpacked
 from images import busybox_layers, oci_archive
 from machine import missing
-from stack import Stack, running
-
-# Debian's suites that have a containerd of each line; bookworm's own (1.6) does not know proxy differs.
-SUITES = {"2.1": "sid", "1.7": "trixie"}
-
-
-def containerd_programs(version: str) -> Path:
-    """Return the directory that a containerd is unpacked in."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        missing("containerd needs Linux and root")
-    return unpacked("containerd", (SUITES[version],), "usr/bin/containerd").parents[2]
+from stack import SUITES, Stack, containerd_programs, running
 
 
 @pytest.fixture(scope="session", params=sorted(SUITES))

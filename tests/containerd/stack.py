@@ -13,9 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from debian import unpacked
 from layerdisk.containerd.config import ServeConfig, containerd_config
 from layerdisk.containerd.snapshots.mounts import mounts_below
+from machine import missing
 
+# Debian's suites that have a containerd of each line; bookworm's own (1.6) does not know proxy differs.
+SUITES = {"2.1": "sid", "1.7": "trixie"}
 _UP_SECONDS = 60
 _CALL_SECONDS = 120
 _NOT_NEEDED = (
@@ -26,6 +30,13 @@ _NOT_NEEDED = (
     "io.containerd.snapshotter.v1.btrfs",
     "io.containerd.snapshotter.v1.zfs",
 )
+
+
+def containerd_programs(version: str) -> Path:
+    """Return the directory that a containerd is unpacked in."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        missing("containerd needs Linux and root")
+    return unpacked("containerd", (SUITES[version],), "usr/bin/containerd").parents[2]
 
 
 class Stack:

@@ -6,6 +6,7 @@ Source: containerd api/services/diff/v1/diff.proto, plugins/diff/lcow, core/diff
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -16,8 +17,9 @@ from typing import Any
 import grpc
 
 from .. import errdefs
+from ..cancel import Cancellation
 from ..descriptor import Descriptor, parse_digest
-from ..diff import Payload, Processor, with_payloads, with_progress
+from ..diff import Payload, Processor, with_cancel, with_decryption, with_payloads
 from ..errdefs import Canceled, FailedPrecondition, InvalidArgument
 from ..lcow import LcowDiffer, mount_and_parents
 from ..media_types import OCI_LAYER, OCI_LAYER_GZIP
@@ -94,13 +96,8 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
         )
         findings: list[tuple[str, int]] = []
         if known is None:
-            with self._slot(context), _canceled_with(context) as canceled:
-                differ = LcowDiffer(
-                    self._stores(namespace), processors=self._processors, **self._differ_options
-                )
-                applied = differ.apply(
-                    desc, [mount], with_payloads(payloads), with_progress(lambda _: _check(canceled))
-                )
+            with self._slot(context), _canceled_with(context) as cancel:
+                applied = self._convert(namespace, desc, mount, payloads, cancel)
             known = Disk(applied.digest, applied.size)
             pool.add(desc.digest, known, disk_path)
             how = "converted"
@@ -149,6 +146,24 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
         result = descriptor_pb2.Descriptor(media_type=media_type, digest=digest, size=size)
         return diff_pb2.DiffResponse(diff=result)
 
+    def _convert(
+        self,
+        namespace: str,
+        desc: Descriptor,
+        mount: Mount,
+        payloads: Mapping[str, Payload],
+        cancel: Cancellation,
+    ) -> Descriptor:
+        differ = LcowDiffer(
+            _CancelableStore(self._stores(namespace), cancel),
+            processors=self._processors,
+            **self._differ_options,
+        )
+        # Decoders need to know what they decrypt, also where the client tells them nothing.
+        return differ.apply(
+            desc, [mount], with_decryption(desc), with_payloads(payloads), with_cancel(cancel)
+        )
+
     def _changed(self, request: diff_pb2.DiffRequest) -> str:
         """Return the directory that holds what the right mounts have more than the left ones."""
         if self._snapshotter.mode != "overlay":
@@ -174,18 +189,27 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
             self._slots.release()
 
 
+class _CancelableStore:
+    """A store whose readers end when the call is canceled, also where they wait for containerd."""
+
+    def __init__(self, store: Any, cancel: Cancellation) -> None:
+        self._store = store
+        self._cancel = cancel
+
+    def reader(self, descriptor: Descriptor) -> Any:
+        reader = self._store.reader(descriptor)
+        callbacks = contextlib.ExitStack()
+        callbacks.enter_context(self._cancel.calling(reader.close))
+        return reader
+
+
 @contextlib.contextmanager
-def _canceled_with(context: grpc.ServicerContext) -> Iterator[threading.Event]:
-    """Give an event that is set when the call's client goes away, or the service stops."""
-    canceled = threading.Event()
-    if not context.add_callback(canceled.set):
+def _canceled_with(context: grpc.ServicerContext) -> Iterator[Cancellation]:
+    """Give a cancellation for the time when the call's client goes away, or the service stops."""
+    cancel = Cancellation()
+    if not context.add_callback(functools.partial(cancel.cancel, "the call was canceled")):
         raise Canceled("the call was canceled")
-    yield canceled
-
-
-def _check(canceled: threading.Event) -> None:
-    if canceled.is_set():
-        raise Canceled("the call was canceled")
+    yield cancel
 
 
 def _while_active(pieces: LayerStream, context: grpc.ServicerContext) -> Iterator[bytes]:
