@@ -41,10 +41,11 @@ def test_kills_at_any_moment_lose_nothing_and_leave_nothing(
     oci_archive(archive, IMAGE, layers)
     chance = random.Random(mode)
     with running(Stack(newest_programs, mode)) as stack:
+        arguments = ("image", "import", "--snapshotter", "layerdisk", archive)
         for turn in range(KILLS // 2):  # and as many in the other mode
             importing = threading.Thread(
                 target=stack.ctr,
-                args=("image", "import", "--snapshotter", "layerdisk", archive),
+                args=arguments,
                 kwargs={"check": False},
             )
             importing.start()
@@ -58,8 +59,7 @@ def test_kills_at_any_moment_lose_nothing_and_leave_nothing(
             if "containerd" in victims:
                 stack.start_containerd()
             # containerd connects to its plugins again within seconds.
-            again: tuple[str | Path, ...] = ("image", "import", "--snapshotter", "layerdisk", archive)
-            stack.wait_until(lambda: not stack.ctr(*again, check=False).returncode, 20)
+            stack.wait_until(lambda: not stack.ctr(*arguments, check=False).returncode, 20)
             assert len([key for key in stack.snapshots() if key.startswith("sha256:")]) == len(layers), turn
             names = {name for directory in stack.root.glob("snapshots/*") for name in os.listdir(directory)}
             assert names <= {"layer.vhd", "fs", "work"}, turn

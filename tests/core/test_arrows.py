@@ -143,7 +143,7 @@ FACE = {
     "containerd/content": Row("containerd/api descriptor errdefs"),
     "containerd/diff_service": Row(
         "containerd/api containerd/content containerd/metrics containerd/service containerd/snapshots/database "
-        "containerd/snapshots/snapshotter containerd/upper descriptor diff errdefs lcow media_types mount"
+        "containerd/snapshots/snapshotter containerd/upper cancel descriptor diff errdefs lcow media_types mount"
     ),
     "containerd/logs": Row(""),
     "containerd/metrics": Row("errdefs"),
