@@ -7,9 +7,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use layerdisk_core::error::Result;
 use layerdisk_core::ext4::directory::{Encoder, FileType};
 use layerdisk_core::ext4::inode;
-use layerdisk_core::ext4::rules::Rules;
 use layerdisk_core::ext4::writer::{Attributes, Writer};
 use layerdisk_core::ext4::xattr::{self, Xattrs};
+use layerdisk_core::faults::{FaultSet, Faults};
 use layerdisk_core::sink::Sink;
 use layerdisk_core::tar::{self, Input, Reader};
 use layerdisk_core::units::InodeNumber;
@@ -112,18 +112,18 @@ fn xattrs(criterion: &mut Criterion) {
     let capability = (b"security.capability".to_vec(), vec![1; 20]);
     let small = Xattrs::from([capability.clone(), (b"user.checksum".to_vec(), vec![2; 32])]);
     let large = Xattrs::from([capability, (b"user.comment".to_vec(), vec![3; 1000])]);
+    let faults = Faults::new(FaultSet::NONE);
     let mut group = criterion.benchmark_group("xattrs");
     for (name, set) in [("place in the inode", small), ("place in a block", large)] {
         group.bench_function(name, |bencher| {
-            bencher
-                .iter(|| xattr::place(black_box(&set), None, &Rules::HCSSHIM).expect("they fit").reordered);
+            bencher.iter(|| xattr::place(black_box(&set), None, &faults).expect("they fit").reordered);
         });
     }
     group.finish();
 }
 
 fn filled(names: &[Vec<u8>]) -> Writer<Nowhere> {
-    let mut writer = Writer::new(Nowhere, Rules::HCSSHIM, MAXIMUM, false);
+    let mut writer = Writer::new(Nowhere, Faults::new(FaultSet::NONE), MAXIMUM, false);
     for name in names {
         let parent = writer.make_parents(&[name]).expect("the root is there");
         let attributes = Attributes { mode: inode::TYPE_REGULAR | 0o644, size: 100, ..Attributes::default() };

@@ -6,14 +6,14 @@ use std::env;
 use std::fs::File;
 use std::io::Read;
 
+use layerdisk_core::container::Container;
 use layerdisk_core::convert::convert;
 use layerdisk_core::error::Result;
-use layerdisk_core::ext4::rules::Rules;
-use layerdisk_core::options::{Options, Vhd};
+use layerdisk_core::options::Options;
 use layerdisk_core::pipeline::Source;
 use layerdisk_core::sink::file::FileSink;
 
-/// As the Python binding reads, in bytes.
+/// How much is read at once, in bytes.
 const CHUNK_LEN: usize = 1024 * 1024;
 
 struct FileSource(File);
@@ -40,13 +40,9 @@ fn main() {
     let mut source = FileSource(File::open(input).expect("the input opens"));
     let options = Options {
         convert_whiteout: true,
-        convert_backslash: false,
-        inline_data: false,
         maximum_disk_size: 128 << 30,
-        vhd: Vhd::Append,
-        rules: Rules::HCSSHIM,
-        vhd_unique_id: None,
-        sync: false,
+        container: Container::Vhd,
+        ..Options::default()
     };
     let summary = match arguments.next() {
         Some(output) => {

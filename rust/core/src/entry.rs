@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, quote};
 use crate::ext4::acl;
 use crate::ext4::close::Image;
 use crate::ext4::inode;
 use crate::ext4::timestamp::Timestamp;
-use crate::ext4::writer::{Attributes, Note, Writer};
+use crate::ext4::writer::{Attributes, Writer};
 use crate::ext4::xattr::{self, Xattrs};
+use crate::faults::{Fault, Faults};
 use crate::options::Options;
 use crate::path::{components, split_file};
 use crate::sink::Sink;
@@ -24,9 +25,7 @@ pub struct Mapper<S> {
     writer: Writer<S>,
     convert_whiteout: bool,
     convert_backslash: bool,
-    reproduce: bool,
     has_aufs: bool,
-    notes: Vec<Note>,
     /// The raw path before the last entry's name, and the directory that it led to; good until a removal.
     remembered: (Vec<u8>, InodeNumber),
     removals: u64,
@@ -38,18 +37,14 @@ impl<S: Sink> Mapper<S> {
             writer,
             convert_whiteout: options.convert_whiteout,
             convert_backslash: options.convert_backslash,
-            reproduce: options.rules.reproduce,
             has_aufs: false,
-            notes: Vec::new(),
             remembered: (Vec::new(), InodeNumber::ROOT),
             removals: 0,
         }
     }
 
-    pub fn take_notes(&mut self) -> Vec<Note> {
-        let mut notes = std::mem::take(&mut self.notes);
-        notes.append(&mut self.writer.take_notes());
-        notes
+    pub fn faults(&mut self) -> &mut Faults {
+        &mut self.writer.faults
     }
 
     pub fn close(mut self) -> Result<Image> {
@@ -114,6 +109,7 @@ impl<S: Sink> Mapper<S> {
 
     /// The type bits of an entry, 0 where its type flag gives none; `None` for one that is to be left out.
     fn kind(&mut self, entry: &Entry) -> Result<Option<u16>> {
+        let faults = &mut self.writer.faults;
         let kind = match entry.typeflag {
             b'0' | b'1' | b'7' | b'S' => inode::TYPE_REGULAR,
             b'2' => inode::TYPE_SYMLINK,
@@ -121,29 +117,24 @@ impl<S: Sink> Mapper<S> {
             b'4' => inode::TYPE_BLOCK,
             b'5' => inode::TYPE_DIRECTORY,
             b'6' => inode::TYPE_FIFO,
-            b'g' if self.reproduce && entry.global_unstable => {
+            b'g' if entry.global_unstable && faults.reproduces(Fault::N4) => {
                 let message = "hcsshim names the file that it makes of a global header at random: one of its records is malformed";
-                return Err(Error::not_reproducible(message).code("N4"));
+                return Err(Error::not_reproducible(message).fault(Fault::N4));
             }
-            _ if self.reproduce => 0,
-            b'g' => {
-                self.note("B7", false, "hcsshim makes a file of a global header");
+            b'g' if !faults.reproduces(Fault::B7GlobalHeader) => {
+                faults.found(Fault::B7GlobalHeader);
                 return Ok(None);
             }
-            b'V' => {
-                self.note("B7", false, "hcsshim makes a file of a volume label");
+            b'V' if !faults.reproduces(Fault::B7VolumeLabel) => {
+                faults.found(Fault::B7VolumeLabel);
                 return Ok(None);
             }
-            b'D' => {
-                self.note("B7", false, "hcsshim makes a file of a GNU dump directory");
+            b'D' if !faults.reproduces(Fault::B7DumpDirectory) => {
+                faults.found(Fault::B7DumpDirectory);
                 inode::TYPE_DIRECTORY
             }
             other => {
-                self.note(
-                    "B7",
-                    true,
-                    format!("unknown type flag {}: taken as a regular file", crate::error::quote(&[other])),
-                );
+                faults.found_with(Fault::B7UnknownType, quote(&[other]));
                 0
             }
         };
@@ -152,30 +143,33 @@ impl<S: Sink> Mapper<S> {
 
     /// Whiteouts and opaque markers; `false` for an ordinary entry.
     fn add_whiteout(&mut self, name: &[u8], parts: &[&[u8]]) -> Result<bool> {
-        if !self.reproduce && whiteout::is_aufs(name) {
-            self.note("B18", false, "hcsshim keeps the bookkeeping files of AUFS");
+        if !self.writer.faults.reproduces(Fault::B18) && whiteout::is_aufs(name) {
+            self.writer.faults.found(Fault::B18);
             self.has_aufs = true; // kept until the end, since links may lead to them
             return Ok(false);
         }
         match whiteout::kind(name) {
             whiteout::Kind::None => return Ok(false),
             whiteout::Kind::Opaque => {
-                if self.reproduce {
-                    self.writer.make_parents(parts)?;
-                    self.writer.make_opaque_path(&components(split_file(name).0))?;
-                } else {
-                    let directory = self.writer.make_parents(parts).map_err(opaque_refusal)?;
-                    self.writer.make_opaque(directory)?;
-                }
+                let directory = self.writer.make_parents(parts);
+                let directory = match self.writer.faults.reproduces(Fault::B10) {
+                    true => directory,
+                    false => directory.map_err(opaque_refusal),
+                }?;
+                self.writer.make_opaque(directory, &components(split_file(name).0))?;
             }
             whiteout::Kind::Whiteout { directory, name: hidden } => {
                 let parent = self.writer.make_parents(parts)?;
-                if self.reproduce {
-                    self.writer.whiteout_path(&components(&[directory, hidden].concat()))?;
-                } else if matches!(hidden, b"" | b"." | b"..") {
-                    return Err(Error::invalid_entry("the whiteout names no file"));
-                } else {
+                if !matches!(hidden, b"" | b"." | b"..") {
                     self.writer.whiteout(parent, hidden)?;
+                } else if self.writer.faults.reproduces(Fault::B9WhiteoutOfDirectory) {
+                    // hcsshim takes the name as a path, which mostly leads to a directory.
+                    let path = [directory, hidden].concat();
+                    let parts = components(&path);
+                    let parent = self.writer.locate(&parts)?;
+                    self.writer.whiteout(parent, parts.last().copied().unwrap_or_default())?;
+                } else {
+                    return Err(Error::invalid_entry("the whiteout names no file"));
                 }
             }
         }
@@ -184,13 +178,12 @@ impl<S: Sink> Mapper<S> {
 
     fn attributes(&mut self, entry: &Entry, kind: u16) -> Result<Attributes> {
         let is_device = matches!(kind, inode::TYPE_CHARACTER | inode::TYPE_BLOCK);
-        if !self.reproduce {
-            check_range("uid", entry.uid, u32::MAX.into(), "B17")?;
-            check_range("gid", entry.gid, u32::MAX.into(), "B17")?;
-            if is_device {
-                check_range("devmajor", entry.devmajor, inode::MAX_MAJOR, "N5")?;
-                check_range("devminor", entry.devminor, inode::MAX_MINOR, "N5")?;
-            }
+        let faults = &self.writer.faults;
+        check_range("uid", entry.uid, u32::MAX.into(), faults, Fault::B17)?;
+        check_range("gid", entry.gid, u32::MAX.into(), faults, Fault::B17)?;
+        if is_device {
+            check_range("devmajor", entry.devmajor, inode::MAX_MAJOR, faults, Fault::N5)?;
+            check_range("devminor", entry.devminor, inode::MAX_MINOR, faults, Fault::N5)?;
         }
         let target =
             if kind == inode::TYPE_SYMLINK { self.slashed(&entry.linkname).into_owned() } else { Vec::new() };
@@ -215,57 +208,44 @@ impl<S: Sink> Mapper<S> {
 
     fn timestamp(&mut self, time: Option<Time>) -> Timestamp {
         let Some(Time { seconds, nanoseconds }) = time else { return Timestamp::default() };
+        let fault = if seconds < 0 { Fault::B3 } else { Fault::B4 };
+        let faults = &mut self.writer.faults;
         let hcsshim = Timestamp::hcsshim(seconds, nanoseconds);
-        if self.reproduce {
+        if faults.reproduces(fault) {
             return hcsshim;
         }
         let exact = Timestamp::exact(seconds, nanoseconds);
         if exact != hcsshim {
-            let code = if seconds < 0 { "B3" } else { "B4" };
-            self.note(code, false, format!("hcsshim stores a wrong time for {seconds} s"));
+            faults.found_with(fault, seconds);
         } else if exact.is_clamped(seconds) {
-            self.note(
-                "B4b",
-                true,
-                format!("the time {seconds} s is outside of what ext4 can hold: the nearest is stored"),
-            );
+            faults.found_with(Fault::B4b, seconds);
         }
         exact
     }
 
     fn xattrs(&mut self, entry: &Entry) -> Result<Xattrs> {
         let given = entry.xattrs.iter().cloned();
-        if self.reproduce {
+        let faults = &mut self.writer.faults;
+        if faults.reproduces(Fault::B5) {
             return Ok(given.collect());
         }
         let mut xattrs = Xattrs::new();
         for (name, value) in given {
             let (index, _) = xattr::split_name(&name, false);
             if index == 0 {
-                self.note(
-                    "N6",
-                    false,
-                    format!(
-                        "xattr {} has a prefix that Linux does not know: left out",
-                        crate::error::quote(&name)
-                    ),
-                );
+                faults.found_with(Fault::N6, quote(&name));
                 continue;
             }
             xattr::check_name(&name)?;
             if name == xattr::SYSTEM_DATA {
-                self.note("B19", false, "hcsshim stores an xattr system.data, which is ext4's own");
+                faults.found(Fault::B19GivenData);
                 continue;
             }
             if index != xattr::split_name(&name, true).0 {
-                self.note(
-                    "N7",
-                    false,
-                    format!("hcsshim stores xattr {} as a part of an ACL", crate::error::quote(&name)),
-                );
+                faults.found_with(Fault::N7, quote(&name));
             }
             if ACLS.contains(&name.as_slice()) {
-                self.note("B5", false, "hcsshim stores POSIX ACLs in a form that the kernel refuses");
+                faults.found(Fault::B5);
                 if let Some(stored) = acl::to_ext4(&name, &value)? {
                     xattrs.insert(name, stored);
                 }
@@ -283,23 +263,16 @@ impl<S: Sink> Mapper<S> {
             Cow::Borrowed(name)
         }
     }
-
-    /// Records a note, one of a code for each entry.
-    fn note(&mut self, code: &'static str, identical: bool, message: impl Into<String>) {
-        if self.notes.iter().all(|note| note.code != code) {
-            self.notes.push(Note { code, message: message.into(), identical });
-        }
-    }
 }
 
 /// B10: hcsshim takes an opaque marker in a file.
 fn opaque_refusal(error: Error) -> Error {
-    if matches!(error.kind, ErrorKind::InvalidEntry) { error.code("B10") } else { error }
+    if matches!(error.kind, ErrorKind::InvalidEntry) { error.fault(Fault::B10) } else { error }
 }
 
-fn check_range(field: &str, value: i64, max: i64, code: &'static str) -> Result<()> {
-    if (0..=max).contains(&value) {
+fn check_range(field: &str, value: i64, max: i64, faults: &Faults, fault: Fault) -> Result<()> {
+    if (0..=max).contains(&value) || faults.reproduces(fault) {
         return Ok(());
     }
-    Err(Error::invalid_entry(format!("{field} is {value}, 0 to {max} are possible")).code(code))
+    Err(Error::invalid_entry(format!("{field} is {value}, 0 to {max} are possible")).fault(fault))
 }

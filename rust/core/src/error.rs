@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::faults::Fault;
+
 /// The class of a failure; the binding maps each to one exception of `layerdisk.errdefs`.
 #[derive(Debug)]
 pub enum ErrorKind {
@@ -32,15 +34,15 @@ pub struct Error {
     pub message: String,
     pub entry: Option<Vec<u8>>,
     pub offset: Option<u64>,
-    /// Fault code of docs/format.md, where the refusal is one that is listed there.
-    pub code: Option<&'static str>,
+    /// The fault of hcsshim that the refusal has to do with, if it is one of the table.
+    pub fault: Option<Fault>,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), entry: None, offset: None, code: None }
+        Self { kind, message: message.into(), entry: None, offset: None, fault: None }
     }
 
     pub fn at(mut self, offset: u64) -> Self {
@@ -58,9 +60,15 @@ impl Error {
         self
     }
 
-    pub fn code(mut self, code: &'static str) -> Self {
-        self.code = Some(code);
+    /// Adds the fault, whose code the error then has.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
         self
+    }
+
+    /// Fault code of docs/format.md.
+    pub fn code(&self) -> Option<&'static str> {
+        self.fault.map(Fault::code)
     }
 
     pub fn invalid_tar(message: impl Into<String>) -> Self {

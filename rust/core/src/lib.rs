@@ -7,6 +7,7 @@ pub mod convert;
 pub mod entry;
 pub mod error;
 pub mod ext4;
+pub mod faults;
 pub mod options;
 pub mod path;
 pub mod pipeline;

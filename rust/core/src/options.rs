@@ -1,50 +1,84 @@
-//! What a conversion can be asked for.
+//! What a conversion can be asked for: the one record that crosses into a core.
 
+use crate::container::Container;
 use crate::error::{Error, Result};
-use crate::ext4::rules::Rules;
+use crate::faults::FaultSet;
 
+/// What the input is, and so what the payload of the container becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vhd {
-    /// No footer.
-    None,
-    /// A footer behind the image.
-    Append,
-    /// A footer behind the input, which is taken as it is.
-    Only,
+pub enum Payload {
+    /// A layer tar, which becomes an ext4 image.
+    Tar,
+    /// Any bytes, taken as they are.
+    Raw,
 }
 
+/// How an image is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// As hcsshim's tar2ext4 does it.
+    Hcsshim,
+}
+
+/// `layerdisk/options.py` has the same record.
 #[derive(Clone, Debug)]
 pub struct Options {
+    pub payload: Payload,
+    pub layout: Layout,
+    /// Faults of hcsshim that are wanted in the image.
+    pub reproduced: FaultSet,
+    pub container: Container,
     pub convert_whiteout: bool,
     pub convert_backslash: bool,
     pub inline_data: bool,
     /// In bytes; 0 and values out of range as `layout::maximum_disk_size` takes them.
     pub maximum_disk_size: i64,
-    pub vhd: Vhd,
-    pub rules: Rules,
     /// `None`: derived from the content.
     pub vhd_unique_id: Option<[u8; 16]>,
     /// Return only when the output is on stable storage.
     pub sync: bool,
 }
 
-impl Vhd {
-    /// 0 none, 1 append, 2 only.
-    pub fn from_number(number: u8) -> Result<Self> {
-        match number {
-            0 => Ok(Self::None),
-            1 => Ok(Self::Append),
-            2 => Ok(Self::Only),
-            _ => Err(Error::invalid_argument(format!("vhd is {number}, not 0, 1 or 2"))),
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            payload: Payload::Tar,
+            layout: Layout::Hcsshim,
+            reproduced: FaultSet::NONE,
+            container: Container::Raw,
+            convert_whiteout: false,
+            convert_backslash: false,
+            inline_data: false,
+            maximum_disk_size: 0,
+            vhd_unique_id: None,
+            sync: false,
         }
     }
 }
 
-/// The rules of a layout by its name.
-pub fn rules(layout: &str, reproduce_defects: bool) -> Result<Rules> {
-    match (layout, reproduce_defects) {
-        ("hcsshim", false) => Ok(Rules::HCSSHIM),
-        ("hcsshim", true) => Ok(Rules::HCSSHIM_DEFECTS),
-        _ => Err(Error::invalid_argument(format!("layout is {layout:?}, not \"hcsshim\""))),
+impl Payload {
+    pub const NAMES: &[(&str, Self)] = &[("tar", Self::Tar), ("raw", Self::Raw)];
+}
+
+impl Layout {
+    pub const NAMES: &[(&str, Self)] = &[("hcsshim", Self::Hcsshim)];
+
+    /// Its name, which is a part of what a unique id is derived from.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hcsshim => "hcsshim",
+        }
     }
+}
+
+impl Container {
+    pub const NAMES: &[(&str, Self)] = &[("raw", Self::Raw), ("vhd", Self::Vhd)];
+}
+
+/// What a name stands for in one of the tables above.
+pub fn by_name<T: Copy>(option: &str, names: &[(&str, T)], name: &str) -> Result<T> {
+    names.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<_> = names.iter().map(|(known, _)| format!("{known:?}")).collect();
+        Error::invalid_argument(format!("{option} is {name:?}, not {}", known.join(" or ")))
+    })
 }

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use layerdisk_core::container::Container;
 use layerdisk_core::container::vhd::FOOTER_LEN;
 use layerdisk_core::convert::{Summary, convert};
 use layerdisk_core::error::{Error, ErrorKind, Result};
 use layerdisk_core::ext4::layout;
-use layerdisk_core::ext4::rules::Rules;
-use layerdisk_core::options::{Options, Vhd};
+use layerdisk_core::faults::FaultSet;
+use layerdisk_core::options::{Options, Payload};
 use layerdisk_core::sink::Sink;
 use layerdisk_core::units::BLOCK_SIZE;
 use layerdisk_fuzz::mutation::mutate;
@@ -37,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(blocks == blocks_again, "not the same image: {told}");
 });
 
-/// Bits 0 to 3: flags, 4 and 5: container, 6 and 7: maximum disk size.
+/// Bits 0 to 3: flags, 4: container, 5: payload, 6 and 7: maximum disk size.
 fn options(choice: u8) -> Options {
     let has = |bit: u8| choice >> bit & 1 != 0;
     Options {
@@ -45,19 +46,19 @@ fn options(choice: u8) -> Options {
         convert_backslash: has(1),
         inline_data: has(2),
         maximum_disk_size: MAXIMUM_DISK_SIZES[usize::from(choice >> 6)],
-        vhd: Vhd::from_number(choice >> 4 & 3).unwrap_or(Vhd::Append),
-        rules: if has(3) { Rules::HCSSHIM_DEFECTS } else { Rules::HCSSHIM },
-        vhd_unique_id: None,
-        sync: false,
+        container: if has(4) { Container::Vhd } else { Container::Raw },
+        payload: if has(5) { Payload::Raw } else { Payload::Tar },
+        reproduced: if has(3) { FaultSet::ALL } else { FaultSet::NONE },
+        ..Options::default()
     }
 }
 
 /// What a conversion tells, in words, and a hash of each block of the image.
 fn run(mut source: Pieces<'_>, tar_len: usize, options: &Options) -> (String, BTreeMap<u64, u64>) {
     let mut image = Image {
-        maximum: match options.vhd {
-            Vhd::Only => tar_len as u64,
-            _ => layout::maximum_disk_size(options.maximum_disk_size),
+        maximum: match options.payload {
+            Payload::Raw => tar_len as u64,
+            Payload::Tar => layout::maximum_disk_size(options.maximum_disk_size),
         },
         blocks: BTreeMap::new(),
         end: 0,
@@ -114,17 +115,20 @@ impl Sink for &mut Image {
 }
 
 fn check_image(image: &Image, summary: &Summary, tar_len: usize, options: &Options) {
-    let footer_len = if options.vhd == Vhd::None { 0 } else { FOOTER_LEN as u64 };
+    let footer_len = match options.container {
+        Container::Raw => 0,
+        Container::Vhd => FOOTER_LEN as u64,
+    };
     assert_eq!(image.length, Some(summary.image_size + footer_len));
     assert!(summary.image_size <= image.maximum && image.end <= summary.image_size + footer_len);
     assert_eq!(image.footer_at, (footer_len > 0).then_some(summary.image_size));
     assert_eq!(summary.digest.size, tar_len as u64, "the digest is of the tar to its last byte");
-    if options.vhd != Vhd::Only {
+    if options.payload == Payload::Tar {
         assert_eq!(summary.image_size, u64::from(summary.blocks) * BLOCK_SIZE);
         assert!(summary.directories >= 2 && summary.inodes >= summary.directories);
     }
     assert!(summary.findings.iter().all(|finding| finding.offset <= tar_len as u64));
-    assert!(!options.rules.reproduce || summary.findings.is_empty());
+    assert!(options.reproduced == FaultSet::NONE || summary.findings.is_empty());
 }
 
 /// Sources and sinks do not fail here, so that an error is about the tar and says where; only the size of the

@@ -81,7 +81,7 @@ fn read(input: impl Input, tar_len: usize, rules: Rules) -> Contents {
         entries.push((format!("{entry:?}"), content));
         if let Err(error) = outcome {
             assert_eq!(error.offset, None, "convert gives the entry and its offset");
-            failure = Some(Failure { text: error.to_string(), code: error.code, in_data: true });
+            failure = Some(Failure { text: error.to_string(), code: error.code(), in_data: true });
             break;
         }
     }
@@ -160,5 +160,5 @@ fn check_entry(entry: &Entry, end_of_last: u64) {
 fn outside_of_data(error: &Error, tar_len: usize) -> Failure {
     let offset = error.offset.expect("a failure outside of an entry's data says where it is");
     assert!(offset <= tar_len as u64);
-    Failure { text: error.to_string(), code: error.code, in_data: false }
+    Failure { text: error.to_string(), code: error.code(), in_data: false }
 }

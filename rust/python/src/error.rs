@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
 pub fn to_py(error: Error) -> PyErr {
+    let code = error.code();
     let class = match error.kind {
         ErrorKind::InvalidTar => "InvalidTar",
         ErrorKind::Truncated => "TruncatedTar",
@@ -24,7 +25,7 @@ pub fn to_py(error: Error) -> PyErr {
             };
         }
     };
-    raise(class, (error.message, error.entry, error.offset, error.code))
+    raise(class, (error.message, error.entry, error.offset, code))
 }
 
 /// An error of the operating system with its number, by which Python chooses the class.

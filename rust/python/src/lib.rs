@@ -6,11 +6,13 @@ mod os;
 mod sink;
 mod source;
 
+use layerdisk_core::container::Container;
 use layerdisk_core::container::vhd;
 use layerdisk_core::convert::Summary;
 use layerdisk_core::error::Result;
 use layerdisk_core::ext4::superblock::{Field, Superblock};
-use layerdisk_core::options::{self, Options, Vhd};
+use layerdisk_core::faults::FaultSet;
+use layerdisk_core::options::{Layout, Options, Payload, by_name};
 use layerdisk_core::sink::Sink;
 use layerdisk_core::sink::file::FileSink;
 use pyo3::prelude::*;
@@ -37,12 +39,14 @@ fn convert(
     sync: bool,
 ) -> PyResult<Converted> {
     let options = Options {
+        payload: if vhd == 2 { Payload::Raw } else { Payload::Tar },
+        layout: by_name("layout", Layout::NAMES, layout).map_err(error::to_py)?,
+        reproduced: if reproduce_defects { FaultSet::ALL } else { FaultSet::NONE },
+        container: if vhd == 0 { Container::Raw } else { Container::Vhd },
         convert_whiteout,
         convert_backslash,
         inline_data,
         maximum_disk_size,
-        vhd: Vhd::from_number(vhd).map_err(error::to_py)?,
-        rules: options::rules(layout, reproduce_defects).map_err(error::to_py)?,
         vhd_unique_id,
         sync,
     };
@@ -63,8 +67,11 @@ fn run(py: Python<'_>, source: &mut source::Reader, sink: impl Sink, options: &O
 
 fn to_tuple(summary: Summary) -> Converted {
     let digest = summary.digest.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    let findings =
-        summary.findings.into_iter().map(|f| (f.code, f.entry, f.offset, f.message, f.identical)).collect();
+    let findings = summary
+        .findings
+        .into_iter()
+        .map(|f| (f.fault.code(), f.entry, f.offset, f.message, f.fault.is_identical()))
+        .collect();
     let Summary { image_size, blocks, inodes, directories, .. } = summary;
     (digest, summary.digest.size, image_size, blocks, inodes, directories, findings)
 }

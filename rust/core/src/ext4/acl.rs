@@ -2,6 +2,7 @@
 //! Source: kernel, include/uapi/linux/posix_acl_xattr.h and fs/ext4/acl.h.
 
 use crate::error::{Error, Result, quote};
+use crate::faults::Fault;
 
 const XATTR_VERSION: u32 = 2;
 const EXT4_VERSION: u32 = 1;
@@ -17,7 +18,7 @@ pub fn to_ext4(full_name: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
             "xattr {} is no POSIX ACL of version {XATTR_VERSION}: {why}",
             quote(full_name)
         ))
-        .code("B5")
+        .fault(Fault::B5Malformed)
     };
     if value.is_empty() {
         return Ok(None);

@@ -15,8 +15,9 @@ use crate::ext4::layout::Groups;
 use crate::ext4::place::MAX_LINKS;
 use crate::ext4::superblock::{self, Counts, Superblock};
 use crate::ext4::tree::{Children, Node, Tree, flag};
-use crate::ext4::writer::{INLINE_HEAD_LEN, Note, Writer, write_extent_index};
+use crate::ext4::writer::{INLINE_HEAD_LEN, Writer, write_extent_index};
 use crate::ext4::xattr;
+use crate::faults::{Fault, Faults};
 use crate::sink::Sink;
 use crate::units::{BLOCK_LEN, BLOCK_SIZE, BLOCKS_PER_GROUP, BlockNumber, InodeNumber};
 
@@ -31,7 +32,7 @@ pub struct Image {
     /// Inodes in use: the root, lost+found, and what entries made.
     pub inodes: u32,
     pub directories: u32,
-    pub notes: Vec<Note>,
+    pub faults: Faults,
 }
 
 /// Where the parts behind the data are.
@@ -62,13 +63,13 @@ impl<S: Sink> Writer<S> {
             blocks: plan.blocks,
             inodes: self.tree.nodes().iter().filter(|node| node.has(flag::USED)).count() as u32,
             directories: self.directories,
-            notes: self.notes,
+            faults: self.faults,
         })
     }
 
     /// Depth first from the root, the subdirectories of each in the order of its entries.
     fn write_directories(&mut self) -> Result<()> {
-        let Self { tree, output, rules, .. } = self;
+        let Self { tree, output, faults, .. } = self;
         tree.close_index();
         let children = tree.children();
         let mut encoder = Encoder::default();
@@ -78,7 +79,7 @@ impl<S: Sink> Writer<S> {
             let start = output.block()?;
             let data = encode_directory(&mut encoder, tree, &children, number, parent);
             output.write(data)?;
-            runs.push((number, data.len() as u64, write_extent_index(output, start, rules)?));
+            runs.push((number, data.len() as u64, write_extent_index(output, start, faults)?));
             let below = children.of(number).filter(|(child, _)| tree.node(*child).is_dir());
             pending.extend(below.rev().map(|(child, _)| (child, number)));
         }
@@ -101,7 +102,7 @@ impl<S: Sink> Writer<S> {
             }
         }
         let written = self.tree.nodes().len() as u64 * inode::LEN as u64;
-        self.output.zeros(if self.rules.wrapping_geometry {
+        self.output.zeros(if self.faults.reproduces(Fault::B22) {
             u64::from((groups.table_bytes() as u32).wrapping_sub(written as u32))
         } else {
             groups.table_bytes() - written
@@ -120,15 +121,15 @@ impl<S: Sink> Writer<S> {
     fn choose_groups(&mut self, table: BlockNumber) -> Groups {
         let inodes = self.tree.len();
         let wrapping = Groups::wrapping(table.0, inodes);
-        if self.rules.wrapping_geometry {
+        if self.faults.reproduces(Fault::N2) {
             return wrapping;
         }
         let exact = Groups::exact(table.0, inodes);
         if exact != wrapping {
-            self.note("N2", false, "hcsshim computes a wrong number of groups for so many inodes");
+            self.faults.found(Fault::N2);
         }
         if exact.table_bytes() > u64::from(u32::MAX) {
-            self.note("B22", false, "hcsshim cuts the size of the inode tables to 32 bits");
+            self.faults.found(Fault::B22);
         }
         exact
     }
@@ -143,8 +144,8 @@ impl<S: Sink> Writer<S> {
         if node.has(flag::EXTENTS) {
             flags |= inode::FLAG_EXTENTS;
             let run = Self::run_of(node);
-            i_block = run.i_block(&self.rules);
-            blocks += run.blocks + run.leaves(&self.rules);
+            i_block = run.i_block(&self.faults);
+            blocks += run.blocks + run.leaves(&self.faults);
         } else if node.has(flag::INLINE) {
             flags |= inode::FLAG_INLINE_DATA;
             let data = self.tree.text_of(node);

@@ -1,7 +1,7 @@
 //! The extent tree of one contiguous run of blocks: in the inode up to four extents, else in leaf blocks behind the data.
 //! Source: kernel, Documentation/filesystems/ext4/ifork.rst.
 
-use crate::ext4::rules::Rules;
+use crate::faults::{Fault, Faults};
 use crate::units::{BLOCK_LEN, BlockNumber};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{Immutable, IntoBytes};
@@ -56,10 +56,10 @@ impl Run {
     }
 
     /// Leaf blocks behind the data.
-    pub fn leaves(self, rules: &Rules) -> u32 {
+    pub fn leaves(self, faults: &Faults) -> u32 {
         match self.extents() {
             0..=IN_INODE => 0,
-            extents if rules.faulty_extent_index => extents / IN_LEAF + 1,
+            extents if faults.reproduces(Fault::B1) => extents / IN_LEAF + 1,
             extents => extents.div_ceil(IN_LEAF),
         }
     }
@@ -70,9 +70,9 @@ impl Run {
     }
 
     /// i_block of the inode.
-    pub fn i_block(self, rules: &Rules) -> [u8; I_BLOCK_LEN] {
+    pub fn i_block(self, faults: &Faults) -> [u8; I_BLOCK_LEN] {
         let mut bytes = [0; I_BLOCK_LEN];
-        let leaves = self.leaves(rules);
+        let leaves = self.leaves(faults);
         if leaves == 0 {
             write_node(&mut bytes, self.extents(), IN_INODE, 0, (0..self.extents()).map(|j| self.extent(j)));
         } else {
@@ -89,9 +89,9 @@ impl Run {
     }
 
     /// The leaf blocks in order.
-    pub fn leaf_blocks(self, rules: &Rules) -> impl Iterator<Item = [u8; BLOCK_LEN]> + use<> {
-        let leaves = self.leaves(rules);
-        let faulty = rules.faulty_extent_index;
+    pub fn leaf_blocks(self, faults: &Faults) -> impl Iterator<Item = [u8; BLOCK_LEN]> + use<> {
+        let leaves = self.leaves(faults);
+        let faulty = faults.reproduces(Fault::B1);
         (0..leaves).map(move |i| {
             let mut block = [0; BLOCK_LEN];
             let first = i * IN_LEAF;

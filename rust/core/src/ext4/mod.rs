@@ -22,7 +22,6 @@ pub mod group_descriptor;
 pub mod inode;
 pub mod layout;
 mod place;
-pub mod rules;
 pub mod superblock;
 pub mod timestamp;
 pub mod tree;

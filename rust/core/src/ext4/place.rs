@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use crate::error::{Error, Result, quote};
 use crate::ext4::directory::MAX_NAME_LEN;
 use crate::ext4::inode;
-use crate::ext4::rules::Rules;
+use crate::ext4::timestamp::Timestamp;
 use crate::ext4::tree::{NameHash, Node, flag};
 use crate::ext4::writer::{Attributes, Writer, crash};
-use crate::ext4::xattr;
+use crate::ext4::xattr::{self, Xattrs};
+use crate::faults::{Fault, Faults};
 use crate::path::components;
 use crate::sink::Sink;
 use crate::units::{BLOCK_SIZE, BlockNumber, InodeNumber};
@@ -30,11 +31,7 @@ impl<S: Sink> Writer<S> {
         let made = self.tree.len() - made_before;
         if made > 0 {
             let plural = if made == 1 { "y" } else { "ies" };
-            self.note(
-                "B13",
-                true,
-                format!("{made} parent director{plural} not in the layer: made like the one above"),
-            );
+            self.faults.found_with(Fault::B13, format_args!("{made} parent director{plural}"));
         }
         Ok(parent)
     }
@@ -76,7 +73,7 @@ impl<S: Sink> Writer<S> {
     pub fn link(&mut self, parent: InodeNumber, name: &[u8], target: &[u8]) -> Result<()> {
         let hash = self.tree.hash(parent, name);
         let existing = self.find_child(hash, parent, name)?;
-        if self.rules.reproduce
+        if self.faults.reproduces(Fault::B9ReplacingLink)
             && existing.is_some_and(|old| self.tree.node(old).is_dir() || self.tree.node(old).links < 2)
         {
             return Err(Error::invalid_entry(
@@ -92,7 +89,7 @@ impl<S: Sink> Writer<S> {
         }
         if existing == Some(node) {
             if self.tree.node(node).links < 2 {
-                self.note("B9", false, "hcsshim refuses a link to the name itself");
+                self.faults.found(Fault::B9LinkToItself);
             }
             return Ok(());
         }
@@ -107,7 +104,7 @@ impl<S: Sink> Writer<S> {
                 self.tree.node_mut(old).links -= 1;
             }
             Some(old) => {
-                self.note("B9", false, "hcsshim refuses a link in place of an earlier entry");
+                self.faults.found(Fault::B9ReplacingLink);
                 self.remove(parent, name, old)?;
                 if !self.tree.node(node).has(flag::USED) {
                     return Err(Error::invalid_entry(format!(
@@ -124,19 +121,15 @@ impl<S: Sink> Writer<S> {
 
     /// An overlayfs whiteout: a character device 0:0.
     pub fn whiteout(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
-        if !self.rules.reproduce {
+        if !self.faults.reproduces(Fault::B9WhiteoutOfFile) {
             match self.find_child(self.tree.hash(parent, name), parent, name)? {
                 Some(old) if self.tree.node(old).is_dir() => {
                     // Only the lower layers' contents go, so that those of this layer stay.
-                    self.note("B9", false, "hcsshim refuses a whiteout beside a directory of its own layer");
-                    return self.make_opaque(old);
+                    self.faults.found(Fault::B9WhiteoutOfDirectory);
+                    return self.make_opaque(old, &[]);
                 }
                 Some(old) if !self.tree.node(old).has(flag::WHITEOUT) => {
-                    self.note(
-                        "B9",
-                        false,
-                        "hcsshim lets the whiteout replace or collide with its own layer's file",
-                    );
+                    self.faults.found(Fault::B9WhiteoutOfFile);
                     return Ok(());
                 }
                 _ => {}
@@ -148,56 +141,54 @@ impl<S: Sink> Writer<S> {
         Ok(())
     }
 
-    /// hcsshim's whiteout, by the path of what it hides.
-    pub fn whiteout_path(&mut self, parts: &[&[u8]]) -> Result<()> {
-        let (name, above) =
-            parts.split_last().map_or((b"".as_slice(), parts), |(name, above)| (*name, above));
-        let parent = self.walk(above, false)?.ok_or_else(|| missing(parts))?;
-        self.whiteout(parent, name)
+    /// The directory and name that a whiteout without a name of its own (`.wh.`, `.wh..`, `.wh...`) leads hcsshim to.
+    pub fn locate(&mut self, parts: &[&[u8]]) -> Result<InodeNumber> {
+        let above = parts.split_last().map_or(parts, |(_, above)| above);
+        self.walk(above, false)?.ok_or_else(|| missing(parts))
     }
 
-    /// Marks a directory as opaque; its other attributes stay.
-    pub fn make_opaque(&mut self, directory: InodeNumber) -> Result<()> {
+    /// Marks a directory as opaque; its other attributes stay. `parts` is the path to it.
+    pub fn make_opaque(&mut self, directory: InodeNumber, parts: &[&[u8]]) -> Result<()> {
         let mut attributes = self.attributes_of(directory);
-        let as_hcsshim = self.tree.xattrs_as_hcsshim(directory);
-        attributes.xattrs = self.tree.xattrs(directory);
-        match as_hcsshim {
-            None => self.note("N1", false, "hcsshim crashes when it reads the directory's xattrs again"),
-            Some(read) if read != attributes.xattrs => {
-                self.note(
-                    "B6",
-                    false,
-                    "hcsshim loses xattrs of the directory behind one with an empty stored name",
-                );
-            }
-            Some(_) => {}
+        attributes.xattrs = self.xattrs_for_marker(directory)?;
+        attributes.opaque = true;
+        if !self.tree.node(directory).is_dir() {
+            return self.mark_file(directory, parts, attributes);
         }
         if self.copies_wrongly(directory) {
-            self.note("N3", false, "hcsshim changes the directory's times when it marks it as opaque");
+            self.faults.found(Fault::N3Marker);
         }
-        attributes.opaque = true;
         self.set_attributes(directory, &attributes, true)
     }
 
-    /// hcsshim's way: what the path names, a file perhaps, is created once more with one attribute more.
-    pub fn make_opaque_path(&mut self, parts: &[&[u8]]) -> Result<()> {
-        let number = self.find(parts)?.ok_or_else(|| missing(parts))?;
-        let mut attributes = self.attributes_of(number);
-        attributes.xattrs = self.tree.xattrs_as_hcsshim(number).ok_or_else(crash)?;
-        attributes.xattrs.remove(xattr::SYSTEM_DATA);
-        attributes.xattrs.insert(xattr::OPAQUE.to_vec(), b"y".to_vec());
+    /// The attributes that a directory keeps when it is marked.
+    fn xattrs_for_marker(&mut self, directory: InodeNumber) -> Result<Xattrs> {
+        let as_hcsshim = self.tree.xattrs_as_hcsshim(directory);
+        if self.faults.reproduces(Fault::B6) {
+            let mut xattrs = as_hcsshim.ok_or_else(crash)?;
+            xattrs.remove(xattr::SYSTEM_DATA);
+            return Ok(xattrs);
+        }
+        let xattrs = self.tree.xattrs(directory);
+        match as_hcsshim {
+            None => self.faults.found(Fault::N1),
+            Some(read) if read != xattrs => self.faults.found(Fault::B6),
+            Some(_) => {}
+        }
+        Ok(xattrs)
+    }
+
+    /// B10, reproduced: what is no directory is created once more, with one attribute more.
+    fn mark_file(&mut self, number: InodeNumber, parts: &[&[u8]], mut attributes: Attributes) -> Result<()> {
         let node = self.tree.node(number);
-        if node.is_symlink() && node.has(flag::EXTENTS)
-            || !node.is_symlink() && node.size > 0 && !node.is_dir()
-        {
+        if node.has(flag::EXTENTS) || !node.is_symlink() && node.size > 0 {
             return Err(Error::invalid_entry("an opaque marker in a file or long symlink"));
         }
         if node.is_symlink() {
             attributes.target = self.tree.text_of(node).to_vec();
         }
-        let (name, above) =
-            parts.split_last().map_or((b"".as_slice(), parts), |(name, above)| (*name, above));
-        let parent = self.walk(above, false)?.ok_or_else(|| missing(parts))?;
+        let name = parts.last().copied().unwrap_or_default();
+        let parent = self.locate(parts)?;
         self.create(parent, name, attributes).map(|_| ())
     }
 
@@ -231,7 +222,7 @@ impl<S: Sink> Writer<S> {
         if name.is_empty() {
             return Ok(Some(InodeNumber::ROOT));
         }
-        check_name(name, &self.rules)?;
+        check_name(name, &self.faults)?;
         if !self.tree.node(parent).is_dir() {
             return Err(Error::invalid_entry("the path leads through a file"));
         }
@@ -243,7 +234,7 @@ impl<S: Sink> Writer<S> {
         let mut directory = InodeNumber::ROOT;
         for &part in parts {
             let child = self.tree.child(directory, part);
-            if !self.rules.reproduce
+            if !self.faults.reproduces(Fault::B11)
                 && let Some(node) = child.map(|child| self.tree.node(child))
                 && !node.is_dir()
             {
@@ -294,14 +285,14 @@ impl<S: Sink> Writer<S> {
                     )));
                 }
                 let target = self.tree.target_of(child).to_vec();
-                self.note("B11", false, "hcsshim refuses a path through a symlink");
+                self.faults.found(Fault::B11);
                 if target.first() == Some(&b'/') {
                     directory = InodeNumber::ROOT;
                     above.clear();
                 }
                 rest.extend(target.split(|&b| b == b'/').rev().map(|part| Cow::Owned(part.to_vec())));
             } else if node.has(flag::WHITEOUT) && make {
-                self.note("B9", false, "hcsshim refuses a path through a whiteout of the same layer");
+                self.faults.found(Fault::B9PathThroughWhiteout);
                 self.remove(directory, &part, child)?;
                 above.push(directory);
                 directory = self.make_parent(directory, &part, true)?;
@@ -318,7 +309,7 @@ impl<S: Sink> Writer<S> {
     /// A directory that no entry has made: its attributes are those of the one above (B13).
     fn make_parent(&mut self, above: InodeNumber, name: &[u8], opaque: bool) -> Result<InodeNumber> {
         if self.copies_wrongly(above) {
-            self.note("N3", false, "hcsshim changes the times that it copies to a parent directory");
+            self.faults.found(Fault::N3Parent);
         }
         self.create(above, name, Attributes { opaque, ..self.attributes_of(above) })
     }
@@ -339,17 +330,15 @@ impl<S: Sink> Writer<S> {
             (true, true) => Ok(Some(old)),
             (false, false) if node.links >= 2 => Ok(None),
             (false, false) => self.reuse_file(old).map(|()| Some(old)),
-            (was_dir, _) if self.rules.reproduce => Err(Error::invalid_entry(if was_dir {
-                "a directory cannot be replaced with a file"
-            } else {
-                "a file cannot be replaced with a directory"
-            })),
+            (was_dir, _) if self.faults.reproduces(Fault::B9ChangedType) => {
+                Err(Error::invalid_entry(if was_dir {
+                    "a directory cannot be replaced with a file"
+                } else {
+                    "a file cannot be replaced with a directory"
+                }))
+            }
             (was_dir, _) => {
-                self.note(
-                    "B9",
-                    false,
-                    "hcsshim refuses to replace a directory with a file or a file with a directory",
-                );
+                self.faults.found(Fault::B9ChangedType);
                 // The lower layers' directory of this name is gone; this one must not show through to it.
                 attributes.opaque |= !was_dir && self.tree.node(old).has(flag::WHITEOUT);
                 self.remove(parent, name, old)?;
@@ -363,13 +352,13 @@ impl<S: Sink> Writer<S> {
         if !attributes.is_dir() || self.tree.node(parent).links < MAX_LINKS {
             return Ok(());
         }
-        if self.rules.reproduce {
+        if self.faults.reproduces(Fault::B23) {
             return Err(Error::disk_size(format!(
                 "the directory above has {MAX_LINKS} links, the most possible"
             )));
         }
         self.dir_nlink = true;
-        self.note("B23", false, format!("hcsshim refuses a directory with more than {MAX_LINKS} links"));
+        self.faults.found(Fault::B23);
         Ok(())
     }
 
@@ -378,10 +367,10 @@ impl<S: Sink> Writer<S> {
         if !self.tree.node(number).has(flag::EXTENTS) {
             return Ok(());
         }
-        if self.rules.reproduce {
+        if self.faults.reproduces(Fault::B9ReplacedData) {
             return Err(Error::invalid_entry("a file with data blocks cannot be replaced"));
         }
-        self.note("B9", false, "hcsshim refuses to replace a file with data blocks");
+        self.faults.found(Fault::B9ReplacedData);
         self.free_data(number);
         Ok(())
     }
@@ -426,7 +415,7 @@ impl<S: Sink> Writer<S> {
             let run = Self::run_of(node);
             node.flags &= !flag::EXTENTS;
             self.tree.long_targets.remove(&number);
-            self.freed.push((run.start, run.blocks + run.leaves(&self.rules)));
+            self.freed.push((run.start, run.blocks + run.leaves(&self.faults)));
         }
     }
 
@@ -439,12 +428,17 @@ impl<S: Sink> Writer<S> {
             mode: node.mode,
             uid: owner.uid,
             gid: owner.gid,
-            atime: self.rules.copied(extra.atime),
-            ctime: self.rules.copied(extra.ctime),
-            mtime: self.rules.copied(node.mtime),
+            atime: self.copied(extra.atime),
+            ctime: self.copied(extra.ctime),
+            mtime: self.copied(node.mtime),
             device: if is_device { node.data } else { 0 },
             ..Attributes::default()
         }
+    }
+
+    /// A time taken over from another inode.
+    fn copied(&self, time: Timestamp) -> Timestamp {
+        if self.faults.reproduces(Fault::N3Parent) { time.hcsshim_copy() } else { time }
     }
 
     /// Whether hcsshim changes one of the node's times when it copies them.
@@ -455,14 +449,16 @@ impl<S: Sink> Writer<S> {
     }
 }
 
-fn check_name(name: &[u8], rules: &Rules) -> Result<()> {
+fn check_name(name: &[u8], faults: &Faults) -> Result<()> {
     if name.len() > MAX_NAME_LEN {
         let message =
             format!("the name {} has {} bytes, at most {MAX_NAME_LEN} are allowed", quote(name), name.len());
         return Err(Error::invalid_entry(message));
     }
-    if name.contains(&0) && !rules.reproduce {
-        return Err(Error::invalid_entry(format!("the name {} holds a NUL byte", quote(name))).code("N11"));
+    if name.contains(&0) && !faults.reproduces(Fault::N11) {
+        return Err(
+            Error::invalid_entry(format!("the name {} holds a NUL byte", quote(name))).fault(Fault::N11)
+        );
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use crate::error::{Error, Result};
 use crate::ext4::extent::Run;
 use crate::ext4::inode;
 use crate::ext4::layout;
-use crate::ext4::rules::Rules;
 use crate::ext4::timestamp::Timestamp;
 use crate::ext4::tree::{Extra, Node, Owner, Tree, flag};
 use crate::ext4::xattr::{self, Xattrs};
+use crate::faults::{Fault, Faults};
 use crate::sink::Sink;
 use crate::sink::output::Output;
 use crate::units::{BlockNumber, InodeNumber, blocks_for};
@@ -22,15 +22,6 @@ pub const INLINE_HEAD_LEN: usize = 60;
 const MAX_SHORT_TARGET: usize = 59;
 /// PATH_MAX less the NUL (B16).
 const MAX_TARGET: usize = 4095;
-
-/// Something to tell about an entry: where hcsshim's bytes are wrong, or ours are no better.
-#[derive(Debug)]
-pub struct Note {
-    pub code: &'static str,
-    pub message: String,
-    /// The bytes are hcsshim's all the same.
-    pub identical: bool,
-}
 
 /// What an entry says of its inode.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +65,7 @@ enum Open {
 }
 
 pub struct Writer<S> {
-    pub(super) rules: Rules,
+    pub faults: Faults,
     pub(super) tree: Tree,
     pub(super) output: Output<S>,
     /// Blocks behind block 0 that are kept for group descriptors.
@@ -86,7 +77,6 @@ pub struct Writer<S> {
     pub(super) freed: Vec<(BlockNumber, u32)>,
     /// B23: a directory has too many links for its field.
     pub(super) dir_nlink: bool,
-    pub(super) notes: Vec<Note>,
     /// How often something was taken away, after which what a path led to must be looked up anew.
     pub removals: u64,
     /// How often a path led through something else than directories.
@@ -96,10 +86,10 @@ pub struct Writer<S> {
 
 impl<S: Sink> Writer<S> {
     /// `maximum`: of the disk, in bytes, as `layout::maximum_disk_size` gives it.
-    pub fn new(sink: S, rules: Rules, maximum: u64, inline_data: bool) -> Self {
+    pub fn new(sink: S, faults: Faults, maximum: u64, inline_data: bool) -> Self {
         let reserved = layout::reserved_descriptor_blocks(maximum);
         Self {
-            rules,
+            faults,
             tree: Tree::new(),
             output: Output::new(sink, BlockNumber(1 + reserved), maximum),
             reserved,
@@ -107,22 +97,9 @@ impl<S: Sink> Writer<S> {
             directories: 2, // the root and lost+found
             freed: Vec::new(),
             dir_nlink: false,
-            notes: Vec::new(),
             removals: 0,
             resolved: 0,
             open: None,
-        }
-    }
-
-    /// What there is to tell since the last call.
-    pub fn take_notes(&mut self) -> Vec<Note> {
-        std::mem::take(&mut self.notes)
-    }
-
-    /// Records a note, one of a code for each entry.
-    pub(super) fn note(&mut self, code: &'static str, identical: bool, message: impl Into<String>) {
-        if !self.rules.reproduce && self.notes.iter().all(|note| note.code != code) {
-            self.notes.push(Note { code, message: message.into(), identical });
         }
     }
 
@@ -162,14 +139,14 @@ impl<S: Sink> Writer<S> {
 
     /// Describes the data from a block up to the position, which belongs to the node, by extents.
     pub(super) fn finish_run(&mut self, number: InodeNumber, start: BlockNumber) -> Result<()> {
-        let run = write_extent_index(&mut self.output, start, &self.rules)?;
+        let run = write_extent_index(&mut self.output, start, &self.faults)?;
         self.set_run(number, run);
         Ok(())
     }
 
     pub(super) fn set_run(&mut self, number: InodeNumber, run: Run) {
         if run.is_faulty_in_hcsshim() {
-            self.note("B1", false, "hcsshim points the extents behind the first 340 to wrong blocks");
+            self.faults.found(Fault::B1);
         }
         let node = self.tree.node_mut(number);
         node.flags |= flag::EXTENTS;
@@ -246,7 +223,7 @@ impl<S: Sink> Writer<S> {
             return Ok(xattrs);
         }
         let old = self.tree.inline_xattrs_as_hcsshim(number).ok_or_else(crash)?;
-        if self.rules.reproduce {
+        if self.faults.reproduces(Fault::B8KeptXattrs) {
             for (name, value) in old {
                 xattrs.entry(name).or_insert(value);
             }
@@ -255,31 +232,27 @@ impl<S: Sink> Writer<S> {
         // B8: only the last entry's attributes count; an opaque marker is no entry.
         if self.tree.node(number).has(flag::OPAQUE) {
             if !old.contains_key(xattr::OPAQUE) && !xattrs.contains_key(xattr::OPAQUE) {
-                self.note("B8", false, "hcsshim loses the opaque marker that came before this entry");
+                self.faults.found(Fault::B8LostMarker);
             }
             xattrs.entry(xattr::OPAQUE.to_vec()).or_insert_with(|| b"y".to_vec());
         }
         let lost: Vec<_> = old.keys().filter(|name| !xattrs.contains_key(*name)).collect();
         if lost.iter().any(|name| *name != xattr::SYSTEM_DATA) {
-            self.note("B8", false, "hcsshim keeps xattrs of an earlier entry of this name");
+            self.faults.found(Fault::B8KeptXattrs);
         } else if !lost.is_empty() {
-            self.note("B19", false, "hcsshim keeps the system.data of an earlier entry of this name");
+            self.faults.found(Fault::B19KeptData);
         }
         Ok(xattrs)
     }
 
     fn place_xattrs(&mut self, number: InodeNumber, xattrs: &Xattrs, data_len: Option<usize>) -> Result<()> {
-        let placed = xattr::place(xattrs, data_len, &self.rules)?;
+        let placed = xattr::place(xattrs, data_len, &self.faults)?;
         if placed.reordered {
-            self.note(
-                "B2",
-                false,
-                "hcsshim orders the entries of the xattr block so that the kernel misses some",
-            );
+            self.faults.found(Fault::B2);
         }
         self.tree.set_inline_xattrs(number, placed.inline);
         let node = self.tree.node(number);
-        let retain = node.is_dir() || self.rules.reproduce;
+        let retain = node.is_dir() || self.faults.reproduces(Fault::B10);
         let extra = self.tree.extra(node);
         let used = extra.xattr_block;
         let block = match placed.block {
@@ -301,16 +274,16 @@ impl<S: Sink> Writer<S> {
     }
 
     fn write_target(&mut self, number: InodeNumber, target: &[u8]) -> Result<()> {
-        if !self.rules.reproduce && (target.is_empty() || target.len() > MAX_TARGET) {
+        if !self.faults.reproduces(Fault::B16) && (target.is_empty() || target.len() > MAX_TARGET) {
             let message =
                 format!("the symlink's target has {} bytes, 1 to {MAX_TARGET} are possible", target.len());
-            return Err(Error::invalid_entry(message).code("B16"));
+            return Err(Error::invalid_entry(message).fault(Fault::B16));
         }
         if target.len() <= MAX_SHORT_TARGET {
             self.tree.node_mut(number).data = self.tree.add_text(target)?;
             return Ok(());
         }
-        if !self.rules.reproduce {
+        if !self.faults.reproduces(Fault::B11) {
             self.tree.long_targets.insert(number, target.to_vec());
         }
         let start = self.output.block()?;
@@ -323,11 +296,11 @@ impl<S: Sink> Writer<S> {
 pub(super) fn write_extent_index<S: Sink>(
     output: &mut Output<S>,
     start: BlockNumber,
-    rules: &Rules,
+    faults: &Faults,
 ) -> Result<Run> {
     output.pad_to_block()?;
     let run = Run { start, blocks: output.block()?.0 - start.0 };
-    for leaf in run.leaf_blocks(rules) {
+    for leaf in run.leaf_blocks(faults) {
         output.write(&leaf)?;
     }
     Ok(run)
@@ -338,5 +311,5 @@ pub(super) fn crash() -> Error {
     Error::not_reproducible(
         "hcsshim crashes when it reads the directory's xattrs again: a stored name of 240 bytes or more",
     )
-    .code("N1")
+    .fault(Fault::N1)
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result, quote};
-use crate::ext4::rules::Rules;
 use crate::ext4::xattr_order;
+use crate::faults::{Fault, Faults};
 use crate::units::BLOCK_LEN;
 
 pub const MAGIC: u32 = 0xEA02_0000;
@@ -76,7 +76,7 @@ pub fn split_name(full: &[u8], suffixes: bool) -> (u8, &[u8]) {
 /// Places attributes in order of their full names, inline first.
 ///
 /// `data_len`: for a file with inline data, the length of `system.data`, which comes first.
-pub fn place(xattrs: &Xattrs, data_len: Option<usize>, rules: &Rules) -> Result<Placed> {
+pub fn place(xattrs: &Xattrs, data_len: Option<usize>, faults: &Faults) -> Result<Placed> {
     let zeros = [0; INLINE_LEN];
     let mut inline = Vec::new();
     let mut block = Vec::new();
@@ -88,7 +88,7 @@ pub fn place(xattrs: &Xattrs, data_len: Option<usize>, rules: &Rules) -> Result<
         inline.push(item);
     }
     for (full, value) in xattrs {
-        let (index, name) = split_name(full, rules.acl_suffixes);
+        let (index, name) = split_name(full, faults.reproduces(Fault::N7));
         let item = Item { index, name, value };
         let cost = item.cost();
         if cost <= inline_free {
@@ -103,10 +103,10 @@ pub fn place(xattrs: &Xattrs, data_len: Option<usize>, rules: &Rules) -> Result<
                 quote(full),
                 BLOCK_REGION_LEN - END_LEN
             ))
-            .code("B15"));
+            .fault(Fault::B15));
         }
     }
-    let reordered = order_block(&mut block, rules);
+    let reordered = order_block(&mut block, faults);
     Ok(Placed {
         inline: (!inline.is_empty()).then(|| {
             let mut area = Box::new([0; INLINE_LEN]);
@@ -180,7 +180,7 @@ pub fn check_name(full: &[u8]) -> Result<()> {
         quote(full),
         name.len()
     );
-    Err(Error::invalid_entry(message).code("B14"))
+    Err(Error::invalid_entry(message).fault(Fault::B14))
 }
 
 impl Item<'_> {
@@ -190,12 +190,12 @@ impl Item<'_> {
 }
 
 /// Sorts the items of a block; tells whether hcsshim's order is another than the kernel's.
-fn order_block(items: &mut Vec<Item<'_>>, rules: &Rules) -> bool {
+fn order_block(items: &mut Vec<Item<'_>>, faults: &Faults) -> bool {
     let mut kernel = items.clone();
     kernel.sort_by(|a, b| (a.index, a.name.len(), a.name).cmp(&(b.index, b.name.len(), b.name)));
     xattr_order::sort_as_hcsshim(items);
     let same = items.iter().zip(&kernel).all(|(a, b)| (a.index, a.name) == (b.index, b.name));
-    if !same && rules.kernel_xattr_order {
+    if !same && !faults.reproduces(Fault::B2) {
         *items = kernel;
     }
     !same

@@ -6,6 +6,7 @@ mod pax;
 mod sparse;
 
 use crate::error::{Error, Result};
+use crate::faults::Fault;
 use header::{Block, Header};
 use pax::Records;
 use sparse::Sparse;
@@ -219,7 +220,7 @@ impl<I: Input> Reader<I> {
         match pending {
             Some(offset) if self.rules.strict_end => {
                 let message = "the archive ends behind an extended header, before the entry that it is for";
-                Err(Error::truncated(message).at(offset).code("B24"))
+                Err(Error::truncated(message).at(offset).fault(Fault::B24CutHeaders))
             }
             _ => Ok(None),
         }
@@ -239,7 +240,7 @@ impl<I: Input> Reader<I> {
             if self.rules.strict_end {
                 let message =
                     format!("the archive ends in the padding behind data, {} bytes short", padding - skipped);
-                return Err(Error::truncated(message).at(self.stream.position).code("B24"));
+                return Err(Error::truncated(message).at(self.stream.position).fault(Fault::B24CutPadding));
             }
         }
         Ok(())
