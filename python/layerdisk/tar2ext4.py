@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ._core import VHD_APPEND, VHD_NONE, VHD_ONLY, choose
+from ._record import Record
 from .errdefs import InvalidArgument
+from .findings import Finding
 from .io import OutputFile, Readable, open_sink
 
 if TYPE_CHECKING:
@@ -22,26 +24,8 @@ _VHD_COOKIE = b"conectix"
 _COPY_LEN = 1024 * 1024
 
 
-class Finding(NamedTuple):
-    """A place where hcsshim is known to write wrong data, or to refuse a valid layer.
-
-    Attributes:
-        code: of the fault, as docs/format.md lists them ("B3").
-        entry: name of the tar entry (UTF-8 with surrogateescape); empty for the layer as a whole.
-        offset: byte offset of the entry's first header in the tar.
-        message: what the fault is.
-        identical: True where the bytes written are hcsshim's all the same.
-    """
-
-    code: str
-    entry: str
-    offset: int
-    message: str
-    identical: bool
-
-
-class ConvertResult(NamedTuple):
-    """What came of a conversion. Without findings the image is byte-identical to hcsshim's.
+class ConvertResult(Record):
+    """Result of a conversion. Without findings the image is byte-identical to hcsshim's.
 
     Attributes:
         digest: "sha256:..." of the tar to its last byte: a layer's diffID.
@@ -53,6 +37,9 @@ class ConvertResult(NamedTuple):
         findings: in the order of the entries.
     """
 
+    _fields = ("digest", "size", "image_size", "blocks", "inodes", "directories", "findings")
+    __slots__ = _fields
+
     digest: str
     size: int
     image_size: int
@@ -60,6 +47,27 @@ class ConvertResult(NamedTuple):
     inodes: int
     directories: int
     findings: tuple[Finding, ...]
+
+    def __init__(
+        self,
+        *,
+        digest: str,
+        size: int,
+        image_size: int,
+        blocks: int = 0,
+        inodes: int = 0,
+        directories: int = 0,
+        findings: tuple[Finding, ...] = (),
+    ) -> None:
+        self._fill(
+            digest=digest,
+            size=size,
+            image_size=image_size,
+            blocks=blocks,
+            inodes=inodes,
+            directories=directories,
+            findings=findings,
+        )
 
 
 def convert(
@@ -133,8 +141,15 @@ def convert(
         if commit is not None:
             commit()
     digest, size, image_size, blocks, inodes, directories, raw_findings = raw
-    findings = tuple(_finding(*finding) for finding in raw_findings)
-    return ConvertResult(f"sha256:{digest}", size, image_size, blocks, inodes, directories, findings)
+    return ConvertResult(
+        digest=f"sha256:{digest}",
+        size=size,
+        image_size=image_size,
+        blocks=blocks,
+        inodes=inodes,
+        directories=directories,
+        findings=tuple(_finding(*finding) for finding in raw_findings),
+    )
 
 
 def convert_to_vhd(
@@ -272,7 +287,8 @@ class Ext4SuperBlock(NamedTuple):
 
 
 def _finding(code: str, entry: bytes, offset: int, message: str, identical: bool) -> Finding:
-    return Finding(code, bytes(entry).decode("utf-8", "surrogateescape"), offset, message, identical)
+    name = bytes(entry).decode("utf-8", "surrogateescape")
+    return Finding(code=code, entry=name, offset=offset, message=message, identical=identical)
 
 
 def _unique_id_bytes(value: uuid.UUID | bytes | None) -> bytes | None:

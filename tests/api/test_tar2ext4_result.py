@@ -40,11 +40,11 @@ def test_a_finding_tells_where_it_is(core: str) -> None:
     tar = archive(directory("d"), regular(b"d/\xff/f"))
     message = "1 parent directory not in the layer: made like the one above"
     assert convert(io.BytesIO(tar), io.BytesIO(), core=core).findings == (
-        Finding("B13", "d/\udcff/f", 512, message, identical=True),
+        Finding(code="B13", entry="d/\udcff/f", offset=512, message=message, identical=True),
     )
 
 
 def test_only_the_footer_has_the_input_before_it(core: str, target: Path) -> None:
     result = convert(io.BytesIO(LAYER), target, only_append_vhd_footer=True, core=core)
-    assert result == ConvertResult(DIGEST, len(LAYER), len(LAYER), 0, 0, 0, ())
+    assert result == ConvertResult(digest=DIGEST, size=len(LAYER), image_size=len(LAYER))
     assert target.read_bytes()[:-512] == LAYER
