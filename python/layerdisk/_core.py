@@ -9,47 +9,32 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .errdefs import InvalidArgument
 
-RawFinding = tuple[str, bytes, int, str, bool]
-RawResult = tuple[str, int, int, int, int, int, list[RawFinding]]
-
-VHD_NONE = 0
-VHD_APPEND = 1
-VHD_ONLY = 2
-
 
 class Core(Protocol):
-    """What both cores offer. Only ints, bytes, text and file objects cross this line."""
+    """What both cores offer. Only ints, bytes, text, file objects and the record of options cross this line."""
+
+    @property
+    def FAULTS(self) -> Sequence[tuple[str, str, str, bool]]:
+        """The table of faults: name, code, text and whether hcsshim's bytes are written all the same."""
 
     def convert(
-        self,
-        reader: Any,
-        sink: Any,
-        convert_whiteout: bool,
-        convert_backslash: bool,
-        inline_data: bool,
-        maximum_disk_size: int,
-        vhd: int,
-        layout: str,
-        reproduce_defects: bool,
-        vhd_unique_id: bytes | None,
-        progress: Callable[[int], object] | None,
-        sync: bool,
-    ) -> RawResult:
-        """Convert a tar; gives digest, size, image_size, blocks, inodes, directories, findings.
+        self, reader: Any, sink: Any, options: Options, progress: Callable[[int], object] | None
+    ) -> dict[str, Any]:
+        """Convert a tar; return the fields of ConvertResult, each finding as the tuple of its fields.
 
         The sink is empty, and of the kinds that `io.open_sink` gives.
         """
 
     def vhd_footer(self, size: int, unique_id: bytes) -> bytes:
-        """Give the 512-byte footer of an image of `size` bytes."""
+        """Return the 512-byte footer of an image of `size` bytes."""
 
     def vhd_unique_id(self, content: str) -> bytes:
-        """Give the 16-byte unique id that belongs to a content."""
+        """Return the 16-byte unique id that belongs to a content."""
 
     def read_superblock(self, start: bytes) -> dict[str, int | bytes]:
         """Read an ext4 superblock from the first 2048 bytes of an image; InvalidArgument if there is none."""
@@ -57,6 +42,7 @@ class Core(Protocol):
 
 if TYPE_CHECKING:
     from . import _pure, _rust
+    from .options import Options
 
     _CORES: tuple[Core, ...] = (_rust, _pure)  # a core that is not as the protocol says does not pass mypy
 
@@ -65,7 +51,7 @@ _warned = False
 
 
 def choose(core: str | None = None) -> tuple[str, Core]:
-    """Give a core's name and the core.
+    """Return a core's name and the core.
 
     Args:
         core: "rust", "python", "auto", or None for what the environment says.

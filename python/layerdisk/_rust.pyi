@@ -1,22 +1,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from .options import Options
+
 __version__: str
+FAULTS: list[tuple[str, str, str, bool]]
 
 def convert(
-    reader: Any,
-    sink: Any,
-    convert_whiteout: bool,
-    convert_backslash: bool,
-    inline_data: bool,
-    maximum_disk_size: int,
-    vhd: int,
-    layout: str,
-    reproduce_defects: bool,
-    vhd_unique_id: bytes | None,
-    progress: Callable[[int], object] | None,
-    sync: bool,
-) -> tuple[str, int, int, int, int, int, list[tuple[str, bytes, int, str, bool]]]: ...
+    reader: Any, sink: Any, options: Options, progress: Callable[[int], object] | None
+) -> dict[str, Any]: ...
 def vhd_footer(size: int, unique_id: bytes) -> bytes: ...
 def vhd_unique_id(content: str) -> bytes: ...
 def read_superblock(start: bytes) -> dict[str, int | bytes]: ...

@@ -50,7 +50,7 @@ class LcowDiffer:
         *,
         processors: Sequence[Processor] = (),
         maximum_disk_size: int = DEFAULT_MAXIMUM_DISK_SIZE,
-        layout: str = "hcsshim",
+        layout: Layout = "hcsshim",
         reproduce_defects: bool = False,
         core: str | None = None,
     ) -> None:

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ._core import VHD_APPEND, VHD_NONE, VHD_ONLY, choose
+from ._core import choose
 from ._record import Record
 from .errdefs import InvalidArgument
 from .findings import Finding
 from .io import OutputFile, Readable, open_sink
+from .options import Layout, Options
 
 if TYPE_CHECKING:
     import uuid
@@ -80,7 +81,7 @@ def convert(
     only_append_vhd_footer: bool = False,
     inline_data: bool = False,
     maximum_disk_size: int = DEFAULT_MAXIMUM_DISK_SIZE,
-    layout: str = "hcsshim",
+    layout: Layout = "hcsshim",
     reproduce_defects: bool = False,
     progress: Callable[[int], object] | None = None,
     vhd_unique_id: uuid.UUID | bytes | None = None,
@@ -114,42 +115,31 @@ def convert(
 
     Source: hcsshim, ext4/tar2ext4.
     """
-    vhd = VHD_ONLY if only_append_vhd_footer else VHD_APPEND if append_vhd_footer else VHD_NONE
-    unique_id = _unique_id_bytes(vhd_unique_id)
-    disk_size = _clamped(maximum_disk_size)
+    options = Options(
+        payload="raw" if only_append_vhd_footer else "tar",
+        layout=layout,
+        reproduce_defects=reproduce_defects,
+        container="vhd" if append_vhd_footer or only_append_vhd_footer else "raw",
+        convert_whiteout=convert_whiteout,
+        convert_backslash=convert_backslash,
+        inline_data=inline_data,
+        maximum_disk_size=_clamped(maximum_disk_size),
+        vhd_unique_id=_unique_id_bytes(vhd_unique_id),
+        sync=isinstance(writer, (str, os.PathLike)),
+    )
     _, implementation = choose(core)
     with _opened(writer) as (file, commit):
         sink = open_sink(file)
         try:
-            raw = implementation.convert(
-                reader,
-                sink,
-                convert_whiteout,
-                convert_backslash,
-                inline_data,
-                disk_size,
-                vhd,
-                layout,
-                reproduce_defects,
-                unique_id,
-                progress,
-                commit is not None,
-            )
+            fields = implementation.convert(reader, sink, options, progress)
         finally:
             if isinstance(sink, int):
                 file.seek(0, os.SEEK_END)  # where the object would be had it written itself
         if commit is not None:
             commit()
-    digest, size, image_size, blocks, inodes, directories, raw_findings = raw
-    return ConvertResult(
-        digest=f"sha256:{digest}",
-        size=size,
-        image_size=image_size,
-        blocks=blocks,
-        inodes=inodes,
-        directories=directories,
-        findings=tuple(_finding(*finding) for finding in raw_findings),
-    )
+    fields["digest"] = f"sha256:{fields['digest']}"
+    fields["findings"] = tuple(_finding(*finding) for finding in fields["findings"])
+    return ConvertResult(**fields)
 
 
 def convert_to_vhd(
@@ -286,9 +276,9 @@ class Ext4SuperBlock(NamedTuple):
         return 1024 << self.s_log_block_size
 
 
-def _finding(code: str, entry: bytes, offset: int, message: str, identical: bool) -> Finding:
+def _finding(code: str, entry: bytes, offset: int, message: str, identical: bool, count: int) -> Finding:
     name = bytes(entry).decode("utf-8", "surrogateescape")
-    return Finding(code=code, entry=name, offset=offset, message=message, identical=identical)
+    return Finding(code=code, entry=name, offset=offset, message=message, identical=identical, count=count)
 
 
 def _unique_id_bytes(value: uuid.UUID | bytes | None) -> bytes | None:

@@ -12,50 +12,36 @@ from . import options as _options
 from .container import vhd as _vhd
 from .convert import convert as _convert
 from .ext4 import superblock as _superblock
+from .faults import Fault as _Fault
 from .pipeline import Source as _Source
 from .sink.file import FileSink as _FileSink
 
-__all__ = ["convert", "read_superblock", "vhd_footer", "vhd_unique_id"]
+__all__ = ["FAULTS", "convert", "read_superblock", "vhd_footer", "vhd_unique_id"]
 
-_RawResult = tuple[str, int, int, int, int, int, list[tuple[str, bytes, int, str, bool]]]
+FAULTS = [(fault.name, fault.code, fault.text, fault.is_identical) for fault in _Fault]
 
 
 def convert(
-    reader: Any,
-    sink: Any,
-    convert_whiteout: bool,
-    convert_backslash: bool,
-    inline_data: bool,
-    maximum_disk_size: int,
-    vhd: int,
-    layout: str,
-    reproduce_defects: bool,
-    vhd_unique_id: bytes | None,
-    progress: Callable[[int], object] | None,
-    sync: bool,
-) -> _RawResult:
-    """Convert a tar; gives digest, size, image_size, blocks, inodes, directories, findings."""
-    options = _options.Options(
-        convert_whiteout=convert_whiteout,
-        convert_backslash=convert_backslash,
-        inline_data=inline_data,
-        maximum_disk_size=maximum_disk_size,
-        vhd=_options.vhd_from_number(vhd),
-        rules=_options.rules(layout, reproduce_defects),
-        vhd_unique_id=vhd_unique_id,
-        sync=sync,
-    )
+    reader: Any, sink: Any, options: _options.Options, progress: Callable[[int], object] | None
+) -> dict[str, Any]:
+    """Convert a tar; return the fields of the result."""
+    _options.check(options)
     place = _FileSink(sink) if isinstance(sink, int) else sink
-    return _convert(_Source(reader, progress), place, options)
+    summary = _convert(_Source(reader, progress), place, options)
+    findings = [
+        (one.fault.code, one.entry, one.offset, one.message, one.fault.is_identical, one.count)
+        for one in summary.findings
+    ]
+    return summary._asdict() | {"findings": findings}
 
 
 def vhd_footer(size: int, unique_id: bytes) -> bytes:
-    """Give the 512-byte footer of an image of `size` bytes."""
+    """Return the 512-byte footer of an image of `size` bytes."""
     return _vhd.footer(size, unique_id)
 
 
 def vhd_unique_id(content: str) -> bytes:
-    """Give the 16-byte unique id that belongs to a content."""
+    """Return the 16-byte unique id that belongs to a content."""
     return _vhd.unique_id(content)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from ..errdefs import ConversionError
+from . import options as choices
 from .container import vhd
 from .entry import Mapper
 from .ext4.layout import maximum_disk_size
 from .ext4.place import PlacingWriter
-from .ext4.writer import Note
-from .options import Options, Vhd
+from .faults import Fault, Faults, Finding
+from .options import Options, Payload
 from .pipeline import Source
 from .sink import Sink
 from .sink.output import Output
@@ -20,13 +20,9 @@ from .tar import Reader
 # For a mere copy: more than any file has.
 _UNLIMITED = 2**64
 
-# code, entry, offset, message, identical: where the image differs from hcsshim's, or where its bytes are
-# hcsshim's although they are no good. The entry is empty for the layer as a whole.
-Finding = tuple[str, bytes, int, str, bool]
-
 
 class Summary(NamedTuple):
-    """What came of a conversion.
+    """Result of a conversion.
 
     Attributes:
         digest: SHA-256 of the plain tar to its last byte, in hexadecimal digits.
@@ -53,43 +49,46 @@ class _Written(NamedTuple):
 
 
 def convert(source: Source, sink: Sink, options: Options) -> Summary:
-    """Convert the tar that the source gives into an image in the sink."""
-    write = _copy if options.vhd is Vhd.ONLY else _write_ext4
-    written = write(source, sink, options)
+    """Convert what the source gives into an image in the sink."""
+    payload, container = choices.payload(options), choices.container(options)
+    match payload:
+        case Payload.TAR:
+            written = _write_ext4(source, sink, options)
+        case Payload.RAW:
+            written = _copy(source, sink)
+        case _:
+            assert_never(payload)
     source.drain()
     summary = Summary(source.digest(), source.size, *written[1:])
-    length = summary.image_size
-    if options.vhd is not Vhd.NONE:
-        unique_id = options.vhd_unique_id or vhd.unique_id(_content_name(summary, options))
-        sink.write_at(length, memoryview(vhd.footer(length, unique_id)))
-        length += vhd.FOOTER_LEN
+
+    def unique_id() -> bytes:
+        return options.vhd_unique_id or vhd.unique_id(_content_name(summary, options))
+
+    length = container.epilogue(sink, summary.image_size, unique_id)
     sink.finish(length, options.sync)
     return summary
 
 
 def _write_ext4(source: Source, sink: Sink, options: Options) -> _Written:
-    reproduce = options.rules.reproduce
+    faults = Faults(choices.reproduced(options))
+    reader = Reader(source.next_chunk, strict_end=not faults.reproduces(Fault.B24CutPadding))
     maximum = maximum_disk_size(options.maximum_disk_size)
-    writer = PlacingWriter(sink, options.rules, maximum, options.inline_data)
-    reader = Reader(source.next_chunk, strict_end=not reproduce)
+    writer = PlacingWriter(sink, faults, maximum, options.inline_data)
     mapper = Mapper(writer, options)
-    findings: list[Finding] = []
     while (entry := reader.next_entry()) is not None:
+        faults.enter(entry.name, entry.offset)
         try:
             mapper.add(entry, reader)
         except ConversionError as error:
             raise _in_entry(error, entry.name, entry.offset) from None
-        if mapper.notes or writer.notes:
-            _report(findings, mapper.take_notes(), entry.name, entry.offset)
-    end = reader.position()
-    if reader.ended_without_marker() and not reproduce:
-        _report(findings, [_NO_END_MARKER], b"", end)
+    faults.enter(b"", reader.position())
+    if reader.ended_without_marker():
+        faults.found(Fault.B24NoMarker)
     image = mapper.close()
-    _report(findings, image.notes, b"", end)
-    return _Written(image.sink, image.size, image.blocks, image.inodes, image.directories, findings)
+    return _Written(image.sink, image.size, image.blocks, image.inodes, image.directories, faults.findings)
 
 
-def _copy(source: Source, sink: Sink, _: Options) -> _Written:
+def _copy(source: Source, sink: Sink) -> _Written:
     """Write the input as it is."""
     output = Output(sink, 0, _UNLIMITED)
     while (chunk := source.next_chunk()) is not None:
@@ -104,22 +103,16 @@ def _in_entry(error: ConversionError, name: bytes, offset: int) -> ConversionErr
     return type(error)(error.message, name, offset, error.code)
 
 
-def _report(findings: list[Finding], notes: Iterable[Note], entry: bytes, offset: int) -> None:
-    findings.extend((note.code, entry, offset, note.message, note.identical) for note in notes)
-
-
-_NO_END_MARKER = Note(
-    code="B24", message="the archive ends without its end marker: it may be cut short", identical=True
-)
-
-
 def _content_name(summary: Summary, options: Options) -> str:
-    """Give what the unique id is derived from: the input, and all that makes another image of it."""
-    if options.vhd is Vhd.ONLY:
-        return f"raw sha256:{summary.digest}"
-    return (
-        f"hcsshim sha256:{summary.digest} whiteout={options.convert_whiteout:d}"
-        f" backslash={options.convert_backslash:d} inline={options.inline_data:d}"
-        f" reproduce={options.rules.reproduce:d}"
-        f" maximum={maximum_disk_size(options.maximum_disk_size)}"
-    )
+    """Return what the unique id is derived from: the input, and all that makes another image of it."""
+    match choices.payload(options):
+        case Payload.RAW:
+            return f"raw sha256:{summary.digest}"
+        case Payload.TAR:
+            return (
+                f"{choices.layout(options).value} sha256:{summary.digest}"
+                f" whiteout={options.convert_whiteout:d}"
+                f" backslash={options.convert_backslash:d} inline={options.inline_data:d}"
+                f" reproduce={options.reproduce_defects:d}"
+                f" maximum={maximum_disk_size(options.maximum_disk_size)}"
+            )

@@ -7,10 +7,11 @@ from . import whiteout
 from .ext4 import acl, inode, timestamp, xattr
 from .ext4.close import Image, close
 from .ext4.place import MAX_NAME_LEN, PlacingWriter
-from .ext4.writer import MAX_FILE_SIZE, Attributes, Note
+from .ext4.writer import MAX_FILE_SIZE, Attributes
 from .ext4.xattr import Xattrs
+from .faults import Fault
 from .options import Options
-from .path import components, split_file
+from .path import components
 from .tar import Entry, Reader
 from .units import U32_MAX, InodeNumber
 
@@ -43,11 +44,10 @@ class Mapper:
     """Puts entries into an image."""
 
     def __init__(self, writer: PlacingWriter, options: Options) -> None:
-        self.notes: list[Note] = []
+        self.faults = writer.faults
         self._writer = writer
         self._convert_whiteout = options.convert_whiteout
         self._convert_backslash = options.convert_backslash
-        self._reproduce = options.rules.reproduce
         self._has_aufs = False
         # What a name must not hold to be taken as it is.
         self._odd = [b"\0"]
@@ -58,11 +58,6 @@ class Mapper:
         # Raw path before an entry's name -> the directory's names; only good while nothing is taken away.
         self._remembered: dict[bytes, dict[bytes, InodeNumber]] = {}
         self._removals = 0
-
-    def take_notes(self) -> list[Note]:
-        """Give what there is to tell since the last call."""
-        notes, self.notes = self.notes, []
-        return notes + self._writer.take_notes()
 
     def close(self) -> Image:
         """End the image."""
@@ -157,30 +152,30 @@ class Mapper:
         kind = _KINDS.get(typeflag)
         if kind is not None:
             return kind
-        if self._reproduce:
-            if typeflag == ord("g") and entry.global_unstable:
-                raise NotReproducible(
-                    "hcsshim names the file that it makes of a global header at random: one of its records is"
-                    " malformed",
-                    code="N4",
-                )
-            return 0
-        if typeflag == ord("g"):
-            self._note("B7", False, "hcsshim makes a file of a global header")
+        faults = self.faults
+        if typeflag == ord("g") and entry.global_unstable and faults.reproduces(Fault.N4):
+            raise NotReproducible(
+                "hcsshim names the file that it makes of a global header at random: one of its records is"
+                " malformed",
+                code=Fault.N4.code,
+            )
+        if typeflag == ord("g") and not faults.reproduces(Fault.B7GlobalHeader):
+            faults.found(Fault.B7GlobalHeader)
             return None
-        if typeflag == ord("V"):
-            self._note("B7", False, "hcsshim makes a file of a volume label")
+        if typeflag == ord("V") and not faults.reproduces(Fault.B7VolumeLabel):
+            faults.found(Fault.B7VolumeLabel)
             return None
-        if typeflag == ord("D"):
-            self._note("B7", False, "hcsshim makes a file of a GNU dump directory")
+        if typeflag == ord("D") and not faults.reproduces(Fault.B7DumpDirectory):
+            faults.found(Fault.B7DumpDirectory)
             return inode.TYPE_DIRECTORY
-        self._note("B7", True, f"unknown type flag {quote(bytes([typeflag]))}: taken as a regular file")
+        faults.found_with(Fault.B7UnknownType, quote(bytes([typeflag])))
         return 0
 
     def _add_whiteout(self, name: bytes, parts: list[bytes]) -> bool:
         """Add a whiteout or opaque marker; False for an ordinary entry."""
-        if not self._reproduce and whiteout.is_aufs(name):
-            self._note("B18", False, "hcsshim keeps the bookkeeping files of AUFS")
+        faults = self.faults
+        if not faults.reproduces(Fault.B18) and whiteout.is_aufs(name):
+            faults.found(Fault.B18)
             self._has_aufs = True  # kept until the end, since links may lead to them
             return False
         kind, directory, hidden = whiteout.kind(name)
@@ -189,30 +184,30 @@ class Mapper:
         try:
             parent = self._writer.make_parents(parts)
         except InvalidEntry as error:
-            if kind is whiteout.Kind.OPAQUE and not self._reproduce:
-                raise InvalidEntry(error.message, code="B10") from None  # hcsshim takes one in a file
+            if kind is whiteout.Kind.OPAQUE and not faults.reproduces(Fault.B10):
+                raise InvalidEntry(
+                    error.message, code=Fault.B10.code
+                ) from None  # hcsshim takes one in a file
             raise
         if kind is whiteout.Kind.OPAQUE:
-            if self._reproduce:
-                self._writer.make_opaque_path(components(split_file(name)[0]))
-            else:
-                self._writer.make_opaque(parent)
-        elif self._reproduce:
-            self._writer.whiteout_path(components(directory + hidden))
-        elif hidden in (b"", b".", b".."):
-            raise InvalidEntry("the whiteout names no file")
-        else:
+            self._writer.make_opaque(parent, parts[:-1])
+        elif hidden not in (b"", b".", b".."):
             self._writer.whiteout(parent, hidden)
+        elif faults.reproduces(Fault.B9WhiteoutOfDirectory):
+            # hcsshim takes the name as a path, which mostly leads to a directory.
+            path = components(directory + hidden)
+            self._writer.whiteout(self._writer.locate(path), path[-1] if path else b"")
+        else:
+            raise InvalidEntry("the whiteout names no file")
         return True
 
     def _attributes(self, entry: Entry, kind: int) -> Attributes:
         is_device = kind in (inode.TYPE_CHARACTER, inode.TYPE_BLOCK)
-        if not self._reproduce:
-            _check_range("uid", entry.uid, U32_MAX, "B17")
-            _check_range("gid", entry.gid, U32_MAX, "B17")
-            if is_device:
-                _check_range("devmajor", entry.devmajor, inode.MAX_MAJOR, "N5")
-                _check_range("devminor", entry.devminor, inode.MAX_MINOR, "N5")
+        self._check_range("uid", entry.uid, U32_MAX, Fault.B17)
+        self._check_range("gid", entry.gid, U32_MAX, Fault.B17)
+        if is_device:
+            self._check_range("devmajor", entry.devmajor, inode.MAX_MAJOR, Fault.N5)
+            self._check_range("devminor", entry.devminor, inode.MAX_MINOR, Fault.N5)
         device = 0
         if is_device:
             device = inode.device_number(entry.devmajor & U32_MAX, entry.devminor & U32_MAX)
@@ -235,41 +230,36 @@ class Mapper:
         seconds, nanoseconds = time
         if 0 <= seconds < timestamp.PLAIN_SECONDS:
             return seconds | nanoseconds << 34
+        fault = Fault.B3 if seconds < 0 else Fault.B4
         hcsshim = timestamp.hcsshim(seconds, nanoseconds)
-        if self._reproduce:
+        if self.faults.reproduces(fault):
             return hcsshim
         exact = timestamp.exact(seconds, nanoseconds)
         if exact != hcsshim:
-            code = "B3" if seconds < 0 else "B4"
-            self._note(code, False, f"hcsshim stores a wrong time for {seconds} s")
+            self.faults.found_with(fault, seconds)
         elif timestamp.is_clamped(exact, seconds):
-            self._note(
-                "B4b",
-                True,
-                f"the time {seconds} s is outside of what ext4 can hold: the nearest is stored",
-            )
+            self.faults.found_with(Fault.B4b, seconds)
         return exact
 
     def _xattrs(self, entry: Entry) -> Xattrs:
-        if self._reproduce:
+        faults = self.faults
+        if faults.reproduces(Fault.B5):
             return dict(entry.xattrs)
         xattrs: Xattrs = {}
         for name, value in entry.xattrs:
             index, _ = xattr.split_name(name, False)
             if index == 0:
-                self._note(
-                    "N6", False, f"xattr {quote(name)} has a prefix that Linux does not know: left out"
-                )
+                faults.found_with(Fault.N6, quote(name))
                 continue
             xattr.check_name(name)
             if name == xattr.SYSTEM_DATA:
-                self._note("B19", False, "hcsshim stores an xattr system.data, which is ext4's own")
+                faults.found(Fault.B19GivenData)
                 continue
             if index != xattr.split_name(name, True)[0]:
-                self._note("N7", False, f"hcsshim stores xattr {quote(name)} as a part of an ACL")
+                faults.found_with(Fault.N7, quote(name))
             stored: bytes | None = value
             if name in _ACLS:
-                self._note("B5", False, "hcsshim stores POSIX ACLs in a form that the kernel refuses")
+                faults.found(Fault.B5)
                 stored = acl.to_ext4(name, value)
             if stored is not None:
                 xattrs[name] = stored
@@ -278,12 +268,6 @@ class Mapper:
     def _slashed(self, name: bytes) -> bytes:
         return name.replace(b"\\", b"/") if self._convert_backslash else name
 
-    def _note(self, code: str, identical: bool, message: str) -> None:
-        """Record a note, one of a code for each entry."""
-        if all(note.code != code for note in self.notes):
-            self.notes.append(Note(code, message, identical))
-
-
-def _check_range(field: str, value: int, largest: int, code: str) -> None:
-    if not 0 <= value <= largest:
-        raise InvalidEntry(f"{field} is {value}, 0 to {largest} are possible", code=code)
+    def _check_range(self, field: str, value: int, largest: int, fault: Fault) -> None:
+        if not 0 <= value <= largest and not self.faults.reproduces(fault):
+            raise InvalidEntry(f"{field} is {value}, 0 to {largest} are possible", code=fault.code)

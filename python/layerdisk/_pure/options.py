@@ -1,52 +1,64 @@
-"""What a conversion can be asked for."""
+"""What a conversion can be asked for: the names in the record that crosses into a core, as what they stand for."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import TypeVar
 
 from ..errdefs import InvalidArgument, quote
-from .ext4.rules import HCSSHIM, HCSSHIM_DEFECTS, Rules
+from ..options import Options
+from .container import Container
+from .faults import ALL, NONE, FaultSet
+
+__all__ = ["Layout", "Options", "Payload", "check", "container", "layout", "payload", "reproduced"]
 
 
-class Vhd(enum.Enum):
-    """Whether there is a footer: none, one behind the image, one behind the input as it is."""
+class Payload(enum.Enum):
+    """What the input is, and so what the payload of the container becomes."""
 
-    NONE = 0
-    APPEND = 1
-    ONLY = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of one conversion.
-
-    Attributes:
-        maximum_disk_size: in bytes; 0 and values out of range as `layout.maximum_disk_size` takes them.
-        vhd_unique_id: None: derived from the content.
-        sync: return only when the output is on stable storage.
-    """
-
-    convert_whiteout: bool
-    convert_backslash: bool
-    inline_data: bool
-    maximum_disk_size: int
-    vhd: Vhd
-    rules: Rules
-    vhd_unique_id: bytes | None
-    sync: bool
+    TAR = "tar"  # a layer tar, which becomes an ext4 image
+    RAW = "raw"  # any bytes, taken as they are
 
 
-def vhd_from_number(number: int) -> Vhd:
-    """Give the value for 0 none, 1 append, 2 only."""
-    try:
-        return Vhd(number)
-    except ValueError:
-        raise InvalidArgument(f"vhd is {number}, not 0, 1 or 2") from None
+class Layout(enum.Enum):
+    """How an image is laid out. The names are a part of what a unique id is derived from."""
+
+    HCSSHIM = "hcsshim"  # as hcsshim's tar2ext4 does it
 
 
-def rules(layout: str, reproduce_defects: bool) -> Rules:
-    """Give the rules of a layout by its name."""
-    if layout != "hcsshim":
-        raise InvalidArgument(f'layout is {quote(layout.encode())}, not "hcsshim"')
-    return HCSSHIM_DEFECTS if reproduce_defects else HCSSHIM
+_E = TypeVar("_E", bound=enum.Enum)
+
+
+def check(options: Options) -> None:
+    """Raise InvalidArgument where a name is none that is known."""
+    payload(options)
+    layout(options)
+    container(options)
+
+
+def payload(options: Options) -> Payload:
+    """Return what the input is."""
+    return _by_name("payload", Payload, options.payload)
+
+
+def layout(options: Options) -> Layout:
+    """Return how the image is laid out."""
+    return _by_name("layout", Layout, options.layout)
+
+
+def container(options: Options) -> Container:
+    """Return what is put around the image."""
+    return _by_name("container", Container, options.container)
+
+
+def reproduced(options: Options) -> FaultSet:
+    """Return the faults of hcsshim that are wanted in the image."""
+    return ALL if options.reproduce_defects else NONE
+
+
+def _by_name(option: str, kind: type[_E], name: str) -> _E:
+    for one in kind:
+        if one.value == name:
+            return one
+    known = " or ".join(f'"{one.value}"' for one in kind)
+    raise InvalidArgument(f"{option} is {quote(name.encode('utf-8', 'surrogateescape'))}, not {known}")

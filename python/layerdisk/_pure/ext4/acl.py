@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from ...errdefs import InvalidEntry, quote
+from ..faults import Fault
 
 _XATTR_VERSION = 2
 _EXT4_VERSION = 1
@@ -26,7 +27,8 @@ def to_ext4(full_name: bytes, value: bytes) -> bytes | None:
 
     def invalid(why: str) -> InvalidEntry:
         return InvalidEntry(
-            f"xattr {quote(full_name)} is no POSIX ACL of version {_XATTR_VERSION}: {why}", code="B5"
+            f"xattr {quote(full_name)} is no POSIX ACL of version {_XATTR_VERSION}: {why}",
+            code=Fault.B5Malformed.code,
         )
 
     if not value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..faults import Fault
 from ..sink import Sink
 from ..units import BLOCK_SIZE, BLOCKS_PER_GROUP, ROOT, U32_MAX, BlockNumber, InodeNumber, padding
 from . import directory, group_descriptor, inode, layout, superblock, xattr
@@ -12,7 +13,7 @@ from .layout import Groups
 from .place import MAX_LINKS
 from .superblock import Counts
 from .tree import EXTENTS, INLINE, USED
-from .writer import INLINE_HEAD_LEN, Note, Writer, write_extent_index
+from .writer import INLINE_HEAD_LEN, Writer, write_extent_index
 
 # Inodes below this number are reserved and never free.
 _RESERVED_INODES = 10
@@ -46,7 +47,6 @@ class Image(NamedTuple):
     blocks: int
     inodes: int
     directories: int
-    notes: list[Note]
 
 
 class _Plan(NamedTuple):
@@ -81,7 +81,6 @@ def close(writer: Writer) -> Image:
         blocks=plan.blocks,
         inodes=sum(1 for _ in writer.tree.numbers()),
         directories=writer.directories,
-        notes=writer.take_notes(),
     )
 
 
@@ -100,7 +99,7 @@ def _write_directories(writer: Writer) -> None:
         data = directory.encode(number, parent, entries)
         output.write(data)
         tree.size[number] = len(data)
-        writer.set_run(number, write_extent_index(output, start, writer.rules))
+        writer.set_run(number, write_extent_index(output, start, writer.faults))
         pending.extend(
             (child, number) for child, file_type, _ in reversed(entries) if file_type == directory.DIRECTORY
         )
@@ -115,7 +114,7 @@ def _write_inode_tables(writer: Writer) -> _Plan:
         numbers = range(first, min(first + _BATCH, highest + 1))
         output.write(b"".join([_inode(writer, number) for number in numbers]))
     left = groups.table_bytes - highest * inode.LEN
-    output.zeros(left & U32_MAX if writer.rules.wrapping_geometry else left)
+    output.zeros(left & U32_MAX if writer.faults.reproduces(Fault.B22) else left)
     bitmaps = output.block()
     end = bitmaps + groups.count * 2 & U32_MAX
     last_group = groups.count - 1 & U32_MAX
@@ -129,13 +128,13 @@ def _write_inode_tables(writer: Writer) -> _Plan:
 def _choose_groups(writer: Writer, table: BlockNumber) -> Groups:
     inodes = writer.tree.highest()
     wrapping = layout.wrapping_groups(table, inodes)
-    if writer.rules.wrapping_geometry:
+    if writer.faults.reproduces(Fault.N2):
         return wrapping
     exact = layout.exact_groups(table, inodes)
     if exact != wrapping:
-        writer.note("N2", False, "hcsshim computes a wrong number of groups for so many inodes")
+        writer.faults.found(Fault.N2)
     if exact.table_bytes > U32_MAX:
-        writer.note("B22", False, "hcsshim cuts the size of the inode tables to 32 bits")
+        writer.faults.found(Fault.B22)
     return exact
 
 
@@ -156,8 +155,8 @@ def _inode(writer: Writer, number: InodeNumber) -> bytes:
     if state & EXTENTS:
         flags |= inode.FLAG_EXTENTS
         run = writer.run_of(number)
-        i_block = run.i_block(writer.rules)
-        blocks += run.blocks + run.leaves(writer.rules)
+        i_block = run.i_block(writer.faults)
+        blocks += run.blocks + run.leaves(writer.faults)
     elif state & INLINE:
         flags |= inode.FLAG_INLINE_DATA
         data = tree.text_of(number)

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..faults import Fault, Faults
 from ..units import BLOCK_SIZE, U32_MAX, BlockNumber
-from .rules import Rules
 
 # Longest extent in blocks; ee_len values above mean "unwritten".
 EXTENT_BLOCKS = 32768
@@ -39,22 +39,22 @@ class Run(NamedTuple):
     start: BlockNumber
     blocks: int
 
-    def leaves(self, rules: Rules) -> int:
+    def leaves(self, faults: Faults) -> int:
         """Give the number of leaf blocks behind the data."""
         extents = self._extents()
         if extents <= _IN_INODE:
             return 0
-        return extents // _IN_LEAF + 1 if rules.faulty_extent_index else -(-extents // _IN_LEAF)
+        return extents // _IN_LEAF + 1 if faults.reproduces(Fault.B1) else -(-extents // _IN_LEAF)
 
     def is_faulty_in_hcsshim(self) -> bool:
         """Tell whether hcsshim lays this run out wrongly (B1)."""
         return self._extents() >= _IN_LEAF
 
-    def i_block(self, rules: Rules) -> bytes:
+    def i_block(self, faults: Faults) -> bytes:
         """Give i_block of the inode."""
         if 0 < self.blocks <= EXTENT_BLOCKS:
             return _SINGLE.pack(_MAGIC, 1, _IN_INODE, self.blocks, 0, self.start)
-        leaves = self.leaves(rules)
+        leaves = self.leaves(faults)
         if leaves == 0:
             items = b"".join(self._extent(j) for j in range(self._extents()))
             node = _HEADER.pack(_MAGIC, self._extents(), _IN_INODE, 0, 0) + items
@@ -67,12 +67,12 @@ class Run(NamedTuple):
             node = _HEADER.pack(_MAGIC, leaves, _IN_INODE, 1, 0) + items
         return node.ljust(I_BLOCK_LEN, b"\0")
 
-    def leaf_blocks(self, rules: Rules) -> Iterator[bytes]:
+    def leaf_blocks(self, faults: Faults) -> Iterator[bytes]:
         """Give the leaf blocks in order."""
-        leaves = self.leaves(rules)
+        leaves = self.leaves(faults)
         for i in range(leaves):
             first = i * _IN_LEAF
-            if rules.faulty_extent_index:
+            if faults.reproduces(Fault.B1):
                 entries = min(self._extents() - i * leaves & U32_MAX, _IN_LEAF)
                 items = [self._faulty_extent(j, first) for j in range(first, first + entries)]
             else:

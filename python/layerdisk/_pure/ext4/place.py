@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...errdefs import DiskSizeExceeded, InvalidEntry, quote
+from ..faults import Fault, Faults
 from ..path import components
 from ..units import BLOCK_SIZE, LOST_AND_FOUND, ROOT, InodeNumber
 from . import inode, timestamp, xattr
-from .rules import Rules
 from .tree import EXTENTS, USED, WHITEOUT
 from .writer import Attributes, Writer, crash
+from .xattr import Xattrs
 
 # Longest name of a directory entry in bytes.
 MAX_NAME_LEN = 255
@@ -45,9 +46,7 @@ class PlacingWriter(Writer):
         made = self.tree.highest() - made_before
         if made > 0:
             plural = "y" if made == 1 else "ies"
-            self.note(
-                "B13", True, f"{made} parent director{plural} not in the layer: made like the one above"
-            )
+            self.faults.found_with(Fault.B13, f"{made} parent director{plural}")
         return parent
 
     def create(self, parent: InodeNumber, name: bytes, attributes: Attributes) -> InodeNumber:
@@ -98,8 +97,8 @@ class PlacingWriter(Writer):
         tree = self.tree
         existing = self._find_child(parent, name)
         if (
-            self.rules.reproduce
-            and existing is not None
+            existing is not None
+            and self.faults.reproduces(Fault.B9ReplacingLink)
             and (tree.is_dir(existing) or tree.links[existing] < 2)
         ):
             raise InvalidEntry("a link cannot take the place of a directory or of a file's last name")
@@ -110,7 +109,7 @@ class PlacingWriter(Writer):
             raise InvalidEntry(f"the link's target {quote(target)} is a directory")
         if existing == node:
             if tree.links[node] < 2:
-                self.note("B9", False, "hcsshim refuses a link to the name itself")
+                self.faults.found(Fault.B9LinkToItself)
             return
         if tree.links[node] >= MAX_LINKS:
             raise DiskSizeExceeded(
@@ -120,7 +119,7 @@ class PlacingWriter(Writer):
             if not tree.is_dir(existing) and tree.links[existing] >= 2:
                 tree.links[existing] -= 1
             else:
-                self.note("B9", False, "hcsshim refuses a link in place of an earlier entry")
+                self.faults.found(Fault.B9ReplacingLink)
                 self._remove(parent, name, existing)
                 if not tree.flags[node] & USED:
                     raise InvalidEntry(
@@ -132,62 +131,62 @@ class PlacingWriter(Writer):
     def whiteout(self, parent: InodeNumber, name: bytes) -> None:
         """Make an overlayfs whiteout: a character device 0:0."""
         tree = self.tree
-        if not self.rules.reproduce:
+        if not self.faults.reproduces(Fault.B9WhiteoutOfFile):
             old = self._find_child(parent, name)
             if old is not None and tree.is_dir(old):
                 # Only the lower layers' contents go, so that those of this layer stay.
-                self.note("B9", False, "hcsshim refuses a whiteout beside a directory of its own layer")
-                return self.make_opaque(old)
+                self.faults.found(Fault.B9WhiteoutOfDirectory)
+                return self.make_opaque(old, [])
             if old is not None and not tree.flags[old] & WHITEOUT:
-                self.note(
-                    "B9", False, "hcsshim lets the whiteout replace or collide with its own layer's file"
-                )
+                self.faults.found(Fault.B9WhiteoutOfFile)
                 return None
         number = self.create(parent, name, Attributes(mode=inode.TYPE_CHARACTER))
         tree.flags[number] |= WHITEOUT
         return None
 
-    def whiteout_path(self, parts: list[bytes]) -> None:
-        """Make hcsshim's whiteout, by the path of what it hides."""
-        self.whiteout(self._parent_of(parts), parts[-1] if parts else b"")
-
-    def make_opaque(self, directory: InodeNumber) -> None:
-        """Mark a directory as opaque; its other attributes stay."""
-        attributes = self._attributes_of(directory)
-        as_hcsshim = self.tree.xattrs_as_hcsshim(directory)
-        attributes.xattrs = self.tree.xattrs(directory)
-        if as_hcsshim is None:
-            self.note("N1", False, "hcsshim crashes when it reads the directory's xattrs again")
-        elif as_hcsshim != attributes.xattrs:
-            self.note(
-                "B6", False, "hcsshim loses xattrs of the directory behind one with an empty stored name"
-            )
-        if self._copies_wrongly(directory):
-            self.note("N3", False, "hcsshim changes the directory's times when it marks it as opaque")
-        attributes.opaque = True
-        self.set_attributes(directory, attributes, reused=True)
-
-    def make_opaque_path(self, parts: list[bytes]) -> None:
-        """Go hcsshim's way: what the path names, a file perhaps, is created again with one attribute more."""
-        tree = self.tree
-        number = self._find(parts)
-        if number is None:
+    def locate(self, parts: list[bytes]) -> InodeNumber:
+        """Return the directory that a whiteout without a name (`.wh.`, `.wh..`, `.wh...`) leads hcsshim to."""
+        parent = self._walk(parts[:-1], make=False)
+        if parent is None:
             raise _missing(parts)
-        attributes = self._attributes_of(number)
-        xattrs = tree.xattrs_as_hcsshim(number)
-        if xattrs is None:
-            raise crash()
-        xattrs.pop(xattr.SYSTEM_DATA, None)
-        xattrs[xattr.OPAQUE] = b"y"
-        attributes.xattrs = xattrs
-        if tree.kind(number) == inode.TYPE_SYMLINK:
-            is_refused = bool(tree.flags[number] & EXTENTS)
-            attributes.target = tree.text_of(number)
-        else:
-            is_refused = tree.size[number] > 0 and not tree.is_dir(number)
-        if is_refused:
+        return parent
+
+    def make_opaque(self, directory: InodeNumber, parts: list[bytes]) -> None:
+        """Mark a directory as opaque; its other attributes stay. `parts` is the path to it."""
+        attributes = self._attributes_of(directory)
+        attributes.xattrs = self._xattrs_for_marker(directory)
+        attributes.opaque = True
+        if not self.tree.is_dir(directory):
+            return self._mark_file(directory, parts, attributes)
+        if self._copies_wrongly(directory):
+            self.faults.found(Fault.N3Marker)
+        self.set_attributes(directory, attributes, reused=True)
+        return None
+
+    def _xattrs_for_marker(self, directory: InodeNumber) -> Xattrs:
+        """Return the attributes that a directory keeps when it is marked."""
+        as_hcsshim = self.tree.xattrs_as_hcsshim(directory)
+        if self.faults.reproduces(Fault.B6):
+            if as_hcsshim is None:
+                raise crash()
+            as_hcsshim.pop(xattr.SYSTEM_DATA, None)
+            return as_hcsshim
+        xattrs = self.tree.xattrs(directory)
+        if as_hcsshim is None:
+            self.faults.found(Fault.N1)
+        elif as_hcsshim != xattrs:
+            self.faults.found(Fault.B6)
+        return xattrs
+
+    def _mark_file(self, number: InodeNumber, parts: list[bytes], attributes: Attributes) -> None:
+        """B10, reproduced: what is not a directory is created once more, with one attribute more."""
+        tree = self.tree
+        is_symlink = tree.kind(number) == inode.TYPE_SYMLINK
+        if tree.flags[number] & EXTENTS or (not is_symlink and tree.size[number] > 0):
             raise InvalidEntry("an opaque marker in a file or long symlink")
-        self.create(self._parent_of(parts), parts[-1] if parts else b"", attributes)
+        if is_symlink:
+            attributes.target = tree.text_of(number)
+        self.create(self.locate(parts), parts[-1] if parts else b"", attributes)
 
     def remove_named(self, is_meant: Callable[[bytes], bool]) -> None:
         """Take away all that has, or is below, a name of which this is true."""
@@ -210,17 +209,11 @@ class PlacingWriter(Writer):
         parent = self._walk(parts[:-1], make=False)
         return None if parent is None else self.tree.child(parent, parts[-1])
 
-    def _parent_of(self, parts: list[bytes]) -> InodeNumber:
-        parent = self._walk(parts[:-1], make=False)
-        if parent is None:
-            raise _missing(parts)
-        return parent
-
     def _find_child(self, parent: InodeNumber, name: bytes) -> InodeNumber | None:
         """Give what has a name that an entry is to get. The root has an empty name."""
         if not name:
             return ROOT
-        _check_name(name, self.rules)
+        _check_name(name, self.faults)
         if not self.tree.is_dir(parent):
             raise InvalidEntry("the path leads through a file")
         return self.tree.child(parent, name)
@@ -235,7 +228,7 @@ class PlacingWriter(Writer):
                 if not make:
                     return None
                 directory = self._make_parent(directory, part, opaque=False)
-            elif self.rules.reproduce or tree.is_dir(child):
+            elif tree.is_dir(child) or self.faults.reproduces(Fault.B11):
                 directory = child
             else:
                 return self._walk_resolving(parts, make)
@@ -270,13 +263,13 @@ class PlacingWriter(Writer):
                 if followed > _MAX_SYMLINKS:
                     raise InvalidEntry(f"the path leads through more than {_MAX_SYMLINKS} symlinks")
                 target = tree.target_of(child)
-                self.note("B11", False, "hcsshim refuses a path through a symlink")
+                self.faults.found(Fault.B11)
                 if target.startswith(b"/"):
                     directory = ROOT
                     above.clear()
                 rest.extend(reversed(target.split(b"/")))
             elif tree.flags[child] & WHITEOUT and make:
-                self.note("B9", False, "hcsshim refuses a path through a whiteout of the same layer")
+                self.faults.found(Fault.B9PathThroughWhiteout)
                 self._remove(directory, part, child)
                 above.append(directory)
                 directory = self._make_parent(directory, part, opaque=True)
@@ -287,7 +280,7 @@ class PlacingWriter(Writer):
     def _make_parent(self, above: InodeNumber, name: bytes, opaque: bool) -> InodeNumber:
         """Make a directory that no entry has made: its attributes are those of the one above (B13)."""
         if self._copies_wrongly(above):
-            self.note("N3", False, "hcsshim changes the times that it copies to a parent directory")
+            self.faults.found(Fault.N3Parent)
         attributes = self._attributes_of(above)
         attributes.opaque = opaque
         return self.create(above, name, attributes)
@@ -308,13 +301,11 @@ class PlacingWriter(Writer):
                 return None
             self._reuse_file(existing)
             return existing
-        if self.rules.reproduce:
+        if self.faults.reproduces(Fault.B9ChangedType):
             if was_dir:
                 raise InvalidEntry("a directory cannot be replaced with a file")
             raise InvalidEntry("a file cannot be replaced with a directory")
-        self.note(
-            "B9", False, "hcsshim refuses to replace a directory with a file or a file with a directory"
-        )
+        self.faults.found(Fault.B9ChangedType)
         # The lower layers' directory of this name is gone; this one must not show through to it.
         attributes.opaque |= not was_dir and bool(tree.flags[existing] & WHITEOUT)
         self._remove(parent, name, existing)
@@ -325,18 +316,18 @@ class PlacingWriter(Writer):
         """B23: more subdirectories than i_links_count can count."""
         if not attributes.is_dir or self.tree.links[parent] < MAX_LINKS:
             return
-        if self.rules.reproduce:
+        if self.faults.reproduces(Fault.B23):
             raise DiskSizeExceeded(f"the directory above has {MAX_LINKS} links, the most possible")
         self.dir_nlink = True
-        self.note("B23", False, f"hcsshim refuses a directory with more than {MAX_LINKS} links")
+        self.faults.found(Fault.B23)
 
     def _reuse_file(self, number: InodeNumber) -> None:
         """Prepare a file with one name for its next life."""
         if not self.tree.flags[number] & EXTENTS:
             return
-        if self.rules.reproduce:
+        if self.faults.reproduces(Fault.B9ReplacedData):
             raise InvalidEntry("a file with data blocks cannot be replaced")
-        self.note("B9", False, "hcsshim refuses to replace a file with data blocks")
+        self.faults.found(Fault.B9ReplacedData)
         self._free_data(number)
 
     def _remove(self, parent: InodeNumber, name: bytes, number: InodeNumber) -> None:
@@ -372,7 +363,7 @@ class PlacingWriter(Writer):
             run = self.run_of(number)
             tree.flags[number] &= ~EXTENTS
             tree.long_targets.pop(number, None)
-            self.freed.append((run.start, run.blocks + run.leaves(self.rules)))
+            self.freed.append((run.start, run.blocks + run.leaves(self.faults)))
 
     def _attributes_of(self, number: InodeNumber) -> Attributes:
         """Give a node's attributes without its xattrs, for a copy of it."""
@@ -390,7 +381,7 @@ class PlacingWriter(Writer):
 
     def _copied(self, time: int) -> int:
         """Give a time as it is when it was taken over from another inode."""
-        return timestamp.hcsshim_copy(time) if self.rules.reproduce else time
+        return timestamp.hcsshim_copy(time) if self.faults.reproduces(Fault.N3Parent) else time
 
     def _copies_wrongly(self, number: InodeNumber) -> bool:
         """Tell whether hcsshim changes one of the node's times when it copies them."""
@@ -399,13 +390,13 @@ class PlacingWriter(Writer):
         return not all(map(timestamp.survives_hcsshim_copy, times))
 
 
-def _check_name(name: bytes, rules: Rules) -> None:
+def _check_name(name: bytes, faults: Faults) -> None:
     if len(name) > MAX_NAME_LEN:
         raise InvalidEntry(
             f"the name {quote(name)} has {len(name)} bytes, at most {MAX_NAME_LEN} are allowed"
         )
-    if b"\0" in name and not rules.reproduce:
-        raise InvalidEntry(f"the name {quote(name)} holds a NUL byte", code="N11")
+    if b"\0" in name and not faults.reproduces(Fault.N11):
+        raise InvalidEntry(f"the name {quote(name)} holds a NUL byte", code=Fault.N11.code)
 
 
 def _missing(parts: list[bytes]) -> InvalidEntry:

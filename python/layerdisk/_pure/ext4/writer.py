@@ -6,15 +6,14 @@ Order of work only; each on-disk structure has its own file.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from ...errdefs import DiskSizeExceeded, InvalidEntry, NotReproducible
+from ..faults import Fault, Faults
 from ..sink import Sink
 from ..sink.output import Output
 from ..units import BLOCK_SIZE, BlockNumber, InodeNumber, blocks_for
 from . import inode, layout, xattr
 from .extent import Run
-from .rules import Rules
 from .tree import EXTENTS, INLINE, MARKED_OPAQUE, USED, Tree
 from .xattr import Xattrs
 
@@ -29,18 +28,6 @@ _MAX_SHORT_TARGET = 59
 _MAX_TARGET = 4095
 # Blocks in extents that all fit into the inode.
 _FEW_BLOCKS = 4 * 32768
-
-
-class Note(NamedTuple):
-    """Something to tell about an entry: where hcsshim's bytes are wrong, or ours are no better.
-
-    Attributes:
-        identical: the bytes are hcsshim's all the same.
-    """
-
-    code: str
-    message: str
-    identical: bool
 
 
 @dataclass(slots=True)
@@ -96,8 +83,8 @@ class Writer:
         dir_nlink: B23: a directory has too many links for its field.
     """
 
-    def __init__(self, sink: Sink, rules: Rules, maximum: int, inline_data: bool) -> None:
-        self.rules = rules
+    def __init__(self, sink: Sink, faults: Faults, maximum: int, inline_data: bool) -> None:
+        self.faults = faults
         self.tree = Tree()
         self.reserved = layout.reserved_descriptor_blocks(maximum)
         self.output = Output(sink, 1 + self.reserved, maximum)
@@ -105,21 +92,10 @@ class Writer:
         self.directories = 2
         self.freed: list[tuple[BlockNumber, int]] = []
         self.dir_nlink = False
-        self.notes: list[Note] = []
         # A regular file whose data is to come: its number, and its first block or what it has got inline.
         self.open_number: InodeNumber = 0
         self._open_start: BlockNumber = 0
         self._open_inline: bytearray | None = None
-
-    def take_notes(self) -> list[Note]:
-        """Give what there is to tell since the last call."""
-        notes, self.notes = self.notes, []
-        return notes
-
-    def note(self, code: str, identical: bool, message: str) -> None:
-        """Record a note, one of a code for each entry."""
-        if not self.rules.reproduce and all(note.code != code for note in self.notes):
-            self.notes.append(Note(code, message, identical))
 
     def write(self, data: bytes | memoryview) -> None:
         """Take data of the file that was created last."""
@@ -153,7 +129,7 @@ class Writer:
     def finish_run(self, number: InodeNumber, start: BlockNumber) -> None:
         """Describe the data from a block up to the position, which belongs to the node, by extents."""
         if self.output.pad_to_block() - start > _FEW_BLOCKS:
-            self.set_run(number, write_extent_index(self.output, start, self.rules))
+            self.set_run(number, write_extent_index(self.output, start, self.faults))
         else:  # most of them
             tree = self.tree
             tree.flags[number] |= EXTENTS
@@ -162,7 +138,7 @@ class Writer:
     def set_run(self, number: InodeNumber, run: Run) -> None:
         """Describe the node's data by extents."""
         if run.is_faulty_in_hcsshim():
-            self.note("B1", False, "hcsshim points the extents behind the first 340 to wrong blocks")
+            self.faults.found(Fault.B1)
         tree = self.tree
         tree.flags[number] |= EXTENTS
         tree.data[number] = run.start
@@ -228,27 +204,25 @@ class Writer:
         old = self.tree.inline_xattrs_as_hcsshim(number)
         if old is None:
             raise crash()
-        if self.rules.reproduce:
+        if self.faults.reproduces(Fault.B8KeptXattrs):
             return old | given
         # B8: only the last entry's attributes count; an opaque marker is no entry.
         xattrs = dict(given)
         if self.tree.flags[number] & MARKED_OPAQUE:
             xattrs.setdefault(xattr.OPAQUE, b"y")
             if xattr.OPAQUE not in old and xattr.OPAQUE not in given:
-                self.note("B8", False, "hcsshim loses the opaque marker that came before this entry")
+                self.faults.found(Fault.B8LostMarker)
         lost = old.keys() - xattrs.keys()
         if lost - {xattr.SYSTEM_DATA}:
-            self.note("B8", False, "hcsshim keeps xattrs of an earlier entry of this name")
+            self.faults.found(Fault.B8KeptXattrs)
         elif lost:
-            self.note("B19", False, "hcsshim keeps the system.data of an earlier entry of this name")
+            self.faults.found(Fault.B19KeptData)
         return xattrs
 
     def _place_xattrs(self, number: InodeNumber, xattrs: Xattrs, data_len: int | None) -> None:
-        placed = xattr.place(xattrs, data_len, self.rules)
+        placed = xattr.place(xattrs, data_len, self.faults)
         if placed.reordered:
-            self.note(
-                "B2", False, "hcsshim orders the entries of the xattr block so that the kernel misses some"
-            )
+            self.faults.found(Fault.B2)
         tree = self.tree
         tree.set_inline_xattrs(number, placed.inline)
         used = tree.xattr_block[number]
@@ -263,29 +237,30 @@ class Writer:
             tree.xattr_block[number] = at
         else:
             self.output.rewrite(used * BLOCK_SIZE, block)
-        if self.rules.reproduce or tree.is_dir(number):
+        if tree.is_dir(number) or self.faults.reproduces(Fault.B10):
             tree.block_xattrs[number] = block
 
     def _write_target(self, number: InodeNumber, target: bytes) -> None:
-        if not self.rules.reproduce and not 0 < len(target) <= _MAX_TARGET:
+        if not 0 < len(target) <= _MAX_TARGET and not self.faults.reproduces(Fault.B16):
             raise InvalidEntry(
-                f"the symlink's target has {len(target)} bytes, 1 to {_MAX_TARGET} are possible", code="B16"
+                f"the symlink's target has {len(target)} bytes, 1 to {_MAX_TARGET} are possible",
+                code=Fault.B16.code,
             )
         if len(target) <= _MAX_SHORT_TARGET:
             self.set_text(number, target)
             return
-        if not self.rules.reproduce:
+        if not self.faults.reproduces(Fault.B11):
             self.tree.long_targets[number] = target
         start = self.output.block()
         self.output.write(target)
         self.finish_run(number, start)
 
 
-def write_extent_index(output: Output, start: BlockNumber, rules: Rules) -> Run:
+def write_extent_index(output: Output, start: BlockNumber, faults: Faults) -> Run:
     """Fill the last block of the data that starts there, and put the index of its extents behind it."""
     run = Run(start, output.pad_to_block() - start)
     if run.blocks > _FEW_BLOCKS:
-        for leaf in run.leaf_blocks(rules):
+        for leaf in run.leaf_blocks(faults):
             output.write(leaf)
     return run
 
@@ -294,5 +269,5 @@ def crash() -> NotReproducible:
     """N1: hcsshim's process dies."""
     return NotReproducible(
         "hcsshim crashes when it reads the directory's xattrs again: a stored name of 240 bytes or more",
-        code="N1",
+        code=Fault.N1.code,
     )

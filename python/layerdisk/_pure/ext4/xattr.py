@@ -9,9 +9,9 @@ import struct
 from typing import NamedTuple, TypeAlias
 
 from ...errdefs import InvalidEntry, quote
+from ..faults import Fault, Faults
 from ..units import BLOCK_SIZE
 from . import xattr_order
-from .rules import Rules
 
 MAGIC = 0xEA02_0000
 # Bytes for entries and values behind the magic number inside an inode of 256 bytes.
@@ -84,13 +84,13 @@ def split_name(full: bytes, suffixes: bool) -> tuple[int, bytes]:
     return 0, full
 
 
-def place(xattrs: Xattrs, data_len: int | None, rules: Rules) -> Placed:
+def place(xattrs: Xattrs, data_len: int | None, faults: Faults) -> Placed:
     """Place attributes in order of their full names, inline first.
 
     Args:
         xattrs: the attributes.
         data_len: for a file with inline data, the length of `system.data`, which comes first.
-        rules: of the layout.
+        faults: those that are reproduced.
     """
     inline: list[Item] = []
     block: list[Item] = []
@@ -101,7 +101,7 @@ def place(xattrs: Xattrs, data_len: int | None, rules: Rules) -> Placed:
         inline_free -= _cost(data)
         inline.append(data)
     for full, value in sorted(xattrs.items()):
-        item = Item(*split_name(full, rules.acl_suffixes), value)
+        item = Item(*split_name(full, faults.reproduces(Fault.N7)), value)
         cost = _cost(item)
         if cost <= inline_free:
             inline_free -= cost
@@ -113,9 +113,9 @@ def place(xattrs: Xattrs, data_len: int | None, rules: Rules) -> Placed:
             raise InvalidEntry(
                 f"xattr {quote(full)} needs {cost} bytes, {block_free} of {BLOCK_REGION_LEN - _END_LEN}"
                 " are left in the xattr block",
-                code="B15",
+                code=Fault.B15.code,
             )
-    reordered = len(block) > 1 and _order_block(block, rules)
+    reordered = len(block) > 1 and _order_block(block, faults)
     return Placed(
         _region(INLINE_LEN, inline, 0) if inline else None, _block_image(block) if block else None, reordered
     )
@@ -180,7 +180,7 @@ def check_name(full: bytes) -> None:
         raise InvalidEntry(
             f"the name of xattr {quote(full)} has {len(name)} bytes behind its prefix, at most"
             f" {_MAX_NAME_LEN} are allowed",
-            code="B14",
+            code=Fault.B14.code,
         )
 
 
@@ -188,13 +188,13 @@ def _cost(item: Item) -> int:
     return _ENTRY_HEADER_LEN + _rounded(len(item.name)) + _rounded(len(item.value))
 
 
-def _order_block(items: list[Item], rules: Rules) -> bool:
+def _order_block(items: list[Item], faults: Faults) -> bool:
     """Sort the items of a block; tell whether hcsshim's order is another than the kernel's."""
     kernel = sorted(items, key=lambda item: (item.name_index, len(item.name), item.name))
     theirs = list(items)
     xattr_order.sort_as_hcsshim(theirs)
     reordered = theirs != kernel
-    items[:] = kernel if rules.kernel_xattr_order else theirs
+    items[:] = theirs if faults.reproduces(Fault.B2) else kernel
     return reordered
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...errdefs import ConversionError, InvalidTar, TruncatedTar
+from ..faults import Fault
 from .header import BLOCK_LEN, ZERO_BLOCK, Header, text
 from .pax import Records, parse_records
 from .sparse import Sparse, map_in_data, old_gnu_map
@@ -199,7 +200,7 @@ class Reader:
                 "the archive ends behind an extended header, before the entry that it is for",
                 None,
                 pending,
-                "B24",
+                Fault.B24CutHeaders.code,
             )
 
     def _skip_entry(self) -> None:
@@ -222,7 +223,7 @@ class Reader:
                     f"the archive ends in the padding behind data, {padding - skipped} bytes short",
                     None,
                     self.position(),
-                    "B24",
+                    Fault.B24CutPadding.code,
                 )
 
     def _set_stored_size(self, header: Header) -> None:
