@@ -3,29 +3,35 @@
 use std::io;
 
 use layerdisk_core::error::{Error, ErrorKind};
-use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::import_exception;
 use pyo3::prelude::*;
+
+import_exception!(layerdisk.errdefs, Canceled);
+import_exception!(layerdisk.errdefs, DiskSizeExceeded);
+import_exception!(layerdisk.errdefs, InvalidArgument);
+import_exception!(layerdisk.errdefs, InvalidEntry);
+import_exception!(layerdisk.errdefs, InvalidTar);
+import_exception!(layerdisk.errdefs, NotReproducible);
+import_exception!(layerdisk.errdefs, TruncatedTar);
 
 pub fn to_py(error: Error) -> PyErr {
     let code = error.code();
-    let class = match error.kind {
-        ErrorKind::InvalidTar => "InvalidTar",
-        ErrorKind::Truncated => "TruncatedTar",
-        ErrorKind::InvalidEntry => "InvalidEntry",
-        ErrorKind::DiskSizeExceeded => "DiskSizeExceeded",
-        ErrorKind::NotReproducible => "NotReproducible",
-        ErrorKind::InvalidArgument => return raise("InvalidArgument", (error.message,)),
-        ErrorKind::Canceled => return raise("Canceled", (error.message,)),
-        ErrorKind::Io(error) => return os_error(error),
-        ErrorKind::External(error) => {
-            return match error.downcast::<PyErr>() {
-                Ok(error) => *error,
-                Err(error) => PyRuntimeError::new_err(error.to_string()),
-            };
-        }
-    };
-    raise(class, (error.message, error.entry, error.offset, code))
+    let told = (error.message, error.entry, error.offset, code);
+    match error.kind {
+        ErrorKind::InvalidTar => InvalidTar::new_err(told),
+        ErrorKind::Truncated => TruncatedTar::new_err(told),
+        ErrorKind::InvalidEntry => InvalidEntry::new_err(told),
+        ErrorKind::DiskSizeExceeded => DiskSizeExceeded::new_err(told),
+        ErrorKind::NotReproducible => NotReproducible::new_err(told),
+        ErrorKind::InvalidArgument => InvalidArgument::new_err(told.0),
+        ErrorKind::Canceled => Canceled::new_err(told.0),
+        ErrorKind::Io(error) => os_error(error),
+        ErrorKind::External(error) => match error.downcast::<PyErr>() {
+            Ok(error) => *error,
+            Err(error) => PyRuntimeError::new_err(error.to_string()),
+        },
+    }
 }
 
 /// An error of the operating system with its number, by which Python chooses the class.
@@ -42,11 +48,4 @@ pub fn os_error(error: io::Error) -> PyErr {
 /// A failure of Python code that the core is to hand back unchanged.
 pub fn external(error: PyErr) -> Error {
     Error::new(ErrorKind::External(Box::new(error)), "")
-}
-
-fn raise(class: &str, arguments: impl for<'py> PyCallArgs<'py>) -> PyErr {
-    Python::attach(|py| match py.import("layerdisk.errdefs").and_then(|errdefs| errdefs.getattr(class)) {
-        Ok(class) => class.call1(arguments).map_or_else(|error| error, PyErr::from_value),
-        Err(error) => error,
-    })
 }
