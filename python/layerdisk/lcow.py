@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from . import errdefs, media_types, tar2ext4
 from ._vmgroup import grant_vm_group_access
@@ -21,6 +22,9 @@ from .diff import ApplyConfig, ApplyOpt, Processor, open_plain_tar
 from .errdefs import FailedPrecondition, InvalidArgument, LayerdiskError, from_os_error
 from .io import OutputFile, Readable
 from .mount import Mount
+
+if TYPE_CHECKING:
+    from .options import Layout
 
 __all__ = ["REGISTRATION", "LcowDiffer", "Registration", "grant_vm_group_access"]
 

@@ -155,6 +155,13 @@ FAULTS = [
         findings="B8",
     ),
     layer(
+        "B8-marker-in-block",
+        directory("d", xattrs={"security.x": pattern(60)}),
+        regular("d/.wh..wh..opq"),
+        directory("d"),
+        findings="B8",
+    ),
+    layer(
         "B8-type-change", regular("f", xattrs={"user.a": b"1"}), fifo("f"), symlink("f", "x"), findings=None
     ),
     layer("B8-whiteout-over-empty", regular("f", xattrs={"user.a": b"1"}), regular(".wh.f"), findings=None),
