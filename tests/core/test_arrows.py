@@ -27,47 +27,47 @@ STRUCTURES = "superblock group_descriptor bitmap inode extent directory xattr xa
 # What each module of the core may name, in Rust and in _pure alike; what either names is here.
 CORE = {
     "convert": "pipeline tar entry ext4/writer ext4/place ext4/layout container/vhd sink sink/output options "
-    "units error",
+    "faults units error",
     "pipeline": "tar sink error",
-    "options": "ext4/rules error",
+    "options": "container faults error",
     "entry": "tar whiteout path ext4/writer ext4/place ext4/close ext4/inode ext4/xattr ext4/acl ext4/timestamp "
-    "options sink units error",
+    "options sink faults units error",
     "whiteout": "path",
     "path": "",
-    "tar": "tar/header tar/pax tar/sparse error",
+    "tar": "tar/header tar/pax tar/sparse faults error",
     "tar/header": "tar tar/pax error",
     "tar/pax": "tar tar/header tar/sparse error",
     "tar/sparse": "tar tar/header tar/pax error",
     "ext4": "",
-    "ext4/writer": "ext4/layout ext4/tree ext4/inode ext4/extent ext4/xattr ext4/timestamp ext4/rules "
-    "sink sink/output units error",
-    "ext4/place": "ext4/writer ext4/tree ext4/directory ext4/inode ext4/xattr ext4/timestamp ext4/rules path "
-    "sink units error",
+    "ext4/writer": "ext4/layout ext4/tree ext4/inode ext4/extent ext4/xattr ext4/timestamp "
+    "sink sink/output faults units error",
+    "ext4/place": "ext4/writer ext4/tree ext4/directory ext4/inode ext4/xattr ext4/timestamp path "
+    "sink faults units error",
     "ext4/close": "ext4/writer ext4/place ext4/layout ext4/tree ext4/superblock ext4/group_descriptor ext4/bitmap "
-    "ext4/inode ext4/extent ext4/directory ext4/xattr sink units error",
+    "ext4/inode ext4/extent ext4/directory ext4/xattr sink faults units error",
     "ext4/layout": "ext4/group_descriptor ext4/inode units",
     "ext4/tree": "ext4/directory ext4/inode ext4/xattr ext4/timestamp units error",
-    "ext4/rules": "ext4/timestamp",
     "ext4/superblock": "ext4/inode units error",
     "ext4/group_descriptor": "units",
     "ext4/bitmap": "units",
     "ext4/inode": "ext4/extent ext4/xattr",
-    "ext4/extent": "ext4/rules units",
+    "ext4/extent": "faults units",
     "ext4/directory": "units",
-    "ext4/xattr": "ext4/xattr_order ext4/rules units error",
+    "ext4/xattr": "ext4/xattr_order faults units error",
     "ext4/xattr_order": "ext4/xattr",
-    "ext4/acl": "error",
+    "ext4/acl": "faults error",
     "ext4/timestamp": "",
     "sink": "units error",
     "sink/file": "sink error",
     "sink/output": "sink units error",
-    "container": "",
+    "container": "container/vhd sink error",
     "container/vhd": "",
     "units": "",
-    "error": "",
+    "faults": "",
+    "error": "faults",
 }
 # What the two that offer a core to Python may name of it: rust/python and _pure/__init__.py.
-OFFERED = "convert options pipeline sink sink/file container/vhd ext4/superblock error"
+OFFERED = "convert options faults pipeline sink sink/file container container/vhd ext4/superblock error"
 
 
 class Row(NamedTuple):
@@ -92,7 +92,9 @@ FACE = {
     "cli/_options": Row(""),
     "cli/_progress": Row(""),
     "cli/_show": Row("errdefs"),
-    "lcow": Row("cancel content descriptor media_types mount diff tar2ext4 _vmgroup io errdefs"),
+    "lcow": Row(
+        "cancel content descriptor media_types mount diff tar2ext4 _vmgroup io errdefs", for_types="options"
+    ),
     "image": Row(
         "_jobs cancel lcow sources/choose sources/layout sources/manifest platforms descriptor mount diff io"
     ),
@@ -124,12 +126,13 @@ FACE = {
     "media_types": Row("errdefs"),
     "mount": Row("errdefs"),
     "inspection": Row("tar2ext4 vhd errdefs"),
-    "tar2ext4": Row("_core _record errdefs findings io"),
+    "tar2ext4": Row("_core _record errdefs findings io options"),
     "findings": Row("_record"),
+    "options": Row(""),
     "vhd": Row("errdefs"),
     "errdefs": Row("names"),
-    "_core": Row("errdefs", late="_rust _pure", for_types="_rust _pure"),
-    "_rust": Row(""),
+    "_core": Row("errdefs", late="_rust _pure", for_types="_rust _pure options"),
+    "_rust": Row("options"),
     "io": Row("errdefs"),
     "decompress": Row("decompress/gzip decompress/stream decompress/zstd io"),
     "decompress/gzip": Row("decompress/stream io errdefs"),

@@ -67,7 +67,7 @@ def test_every_exemption_is_in_use() -> None:
 @pytest.mark.parametrize("name", ["rust", "python"])
 def test_a_core_exports_the_protocol_and_nothing_else(name: str) -> None:
     core = load(name)
-    public = set(getattr(core, "__all__", None) or [n for n in vars(core) if not n.startswith("_")])
+    public = {name for name in getattr(core, "__all__", vars(core)) if not name.startswith("_")}
     assert public == protocol()
 
 
