@@ -149,9 +149,7 @@ disabled_plugins = [{disabled}]
     def close(self) -> None:
         self.kill(self.containerd, signal.SIGTERM)
         self.kill(self.service, signal.SIGTERM)
-        for point in list(mounts_below(str(self.directory))):
-            subprocess.run(["umount", point], check=True, env=self._environment)
-        shutil.rmtree(self.directory)
+        clean_up(self.directory)
 
     def _wait(self, ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
         end = time.monotonic() + _UP_SECONDS
@@ -160,6 +158,13 @@ disabled_plugins = [{disabled}]
             assert process.poll() is None, logs
             assert time.monotonic() < end, logs
             time.sleep(0.05)
+
+
+def clean_up(directory: Path) -> None:
+    """Delete a directory with all that is mounted below it."""
+    for point in list(mounts_below(str(directory))):
+        subprocess.run(["umount", point], check=True)
+    shutil.rmtree(directory)
 
 
 @contextlib.contextmanager

@@ -6,11 +6,10 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -184,32 +183,6 @@ def test_encrypted_layers(
             assert done.returncode != 0
             assert str(keys) not in done.stderr
             stack.wait_until(lambda: not list(stack.root.glob("snapshots/*/layer.vhd")))
-
-
-@pytest.fixture
-def registry(program: Program, tmp_path: Path) -> Iterator[str]:
-    """The address of a registry on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {tmp_path / 'registry'}\n"
-        f"http:\n  addr: 127.0.0.1:{port}\nlog:\n  level: error\n"
-    )
-    process = subprocess.Popen(
-        [program("docker-registry"), "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 # The transfer service of 1.7 takes no registry without TLS.
