@@ -1,6 +1,6 @@
 """Lets virtual machines read a disk: one entry in the file's access control list.
 
-The Windows calls are behind `Win32`, so that the order of work can be tested without Windows.
+The Windows calls go through `Win32`, so that the order of work can be tested without Windows.
 
 Source: go-winio, pkg/security/grantvmgroupaccess.go.
 """
@@ -87,13 +87,13 @@ class Win32(Protocol):
 
 
 def grant_vm_group_access(path: str | os.PathLike[str], *, win32: Win32 | None = None) -> None:
-    """Let the group of all virtual machines read a file or directory. Nothing to do but on Windows.
+    """Let the group of all virtual machines read a file or directory. Does nothing except on Windows.
 
-    Entries that are there are kept, and repeating does no harm. Owner, group and audit list stay.
+    Existing entries are kept, and repeating does no harm. Owner, group and audit list stay.
 
     Args:
         path: of the file or directory.
-        win32: the system calls; by default those of Windows where it is Windows.
+        win32: the system calls; by default those of Windows, on Windows.
 
     Raises:
         LayerdiskError: of the class that fits the system's error; the text names the call that failed.
@@ -140,7 +140,7 @@ def _add_entry(win32: Win32, handle: int, name: str, is_directory: bool) -> None
 
 
 def read_access(sid: int, is_directory: bool) -> ExplicitAccess:
-    """Give the entry that grants reading, to everything in it too if it is a directory."""
+    """Return the entry that grants reading, to everything in it too if it is a directory."""
     trustee = Trustee(None, NO_MULTIPLE_TRUSTEE, TRUSTEE_IS_SID, TRUSTEE_IS_WELL_KNOWN_GROUP, sid)
     inheritance = SUB_CONTAINERS_AND_OBJECTS_INHERIT if is_directory else NO_INHERITANCE
     return ExplicitAccess(GENERIC_READ, GRANT_ACCESS, inheritance, trustee)
@@ -164,7 +164,7 @@ class _Step:
 
 def _system_calls() -> Win32:
     if sys.platform != "win32":
-        raise OSError("the calls of Windows are not to be had here")
+        raise OSError("the calls of Windows exist only there")
     return _Ctypes(
         ctypes.WinDLL("kernel32", use_last_error=True), ctypes.WinDLL("advapi32", use_last_error=True)
     )
@@ -256,4 +256,4 @@ def _check(code: int) -> None:
 def _last_error() -> OSError:
     if sys.platform == "win32":
         return ctypes.WinError(ctypes.get_last_error())
-    return OSError("no last error but on Windows")
+    return OSError("there is a last error only on Windows")

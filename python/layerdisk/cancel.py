@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from .errdefs import Canceled
 
-__all__ = ["Cancellation"]
+__all__ = ["Cancel", "Cancellation", "checker"]
 
 
 class Cancellation:
@@ -76,3 +76,26 @@ class Cancellation:
         finally:
             with self._guard:
                 del self._callbacks[key]
+
+
+Cancel = Cancellation | threading.Event | Callable[[], bool]
+
+
+def checker(cancel: Cancel | None) -> Callable[[], None]:
+    """Return a function that raises Canceled once the end was asked for.
+
+    Args:
+        cancel: a cancellation, an event that is set, or a function that returns True, to ask for the end; None if
+            nobody will. Exceptions of the function pass through.
+    """
+    if cancel is None:
+        return lambda: None
+    if isinstance(cancel, Cancellation):
+        return cancel.check
+    is_wanted = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+
+    def check() -> None:
+        if is_wanted():
+            raise Canceled("canceled")
+
+    return check

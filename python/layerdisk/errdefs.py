@@ -169,7 +169,7 @@ class Unauthenticated(LayerdiskError):
 
 
 class Canceled(LayerdiskError):
-    """The caller cancelled the operation."""
+    """The caller canceled the operation."""
 
     grpc_code = Code.CANCELLED
     class_text = "context canceled"
@@ -283,13 +283,23 @@ _CLASS_OF_ERRNO: dict[int, type[LayerdiskError]] = {
 }
 if hasattr(errno, "EDQUOT"):  # not on Windows' C library in every version
     _CLASS_OF_ERRNO[errno.EDQUOT] = ResourceExhausted
+# For errors without a number, as libraries raise them.
+_CLASS_OF_BUILTIN: tuple[tuple[type[OSError], type[LayerdiskError]], ...] = (
+    (TimeoutError, DeadlineExceeded),
+    (ConnectionError, Unavailable),
+    (BlockingIOError, Unavailable),
+    (FileNotFoundError, NotFound),
+    (NotADirectoryError, NotFound),
+    (FileExistsError, AlreadyExists),
+    (PermissionError, PermissionDenied),
+)
 
 
 def to_grpc(error: BaseException) -> tuple[Code, str]:
-    """Give the gRPC status of an error.
+    """Return the gRPC status of an error.
 
     Args:
-        error: any exception; those that are not layerdisk's are Unknown, but for time-outs.
+        error: any exception; those that are not layerdisk's are Unknown, except time-outs.
 
     Returns:
         The code and the details text.
@@ -307,8 +317,8 @@ def from_grpc(code: int, message: str) -> LayerdiskError:
     """Make the exception for a gRPC status (to be raised by the caller).
 
     Args:
-        code: status code, not OK; one that is not known gives Unknown.
-        message: details text; the class text that containerd ends it with is taken off.
+        code: status code, not OK; an unknown one gives Unknown.
+        message: details text; the class text with which containerd ends it is removed.
 
     Returns:
         An exception of containerd's class for the code.
@@ -327,6 +337,29 @@ def from_os_error(error: OSError, message: str) -> LayerdiskError:
         message: what was being done.
 
     Returns:
-        An exception whose text is "message: error".
+        An exception whose text is "message: error". Its class is that of the error number; where there is none,
+        or none that is known, that of the error's own class.
+
+    >>> from_os_error(TimeoutError("timed out"), "reading the blob")
+    DeadlineExceeded('reading the blob: timed out')
     """
-    return _CLASS_OF_ERRNO.get(error.errno or 0, Unknown)(f"{message}: {error}")
+    cls = _CLASS_OF_ERRNO.get(error.errno or 0)
+    if cls is None:
+        cls = next((found for base, found in _CLASS_OF_BUILTIN if isinstance(error, base)), Unknown)
+    return cls(f"{message}: {error}")
+
+
+def from_exception(error: Exception, message: str) -> LayerdiskError:
+    """Make the exception for whatever a reader, a store or a library raised (to be raised `from` it).
+
+    Args:
+        error: any exception; one of layerdisk's is returned as it is.
+        message: what was being done.
+    """
+    if isinstance(error, LayerdiskError):
+        return error
+    if isinstance(error, OSError):
+        return from_os_error(error, message)
+    if isinstance(error, MemoryError):
+        return ResourceExhausted(f"{message}: out of memory")
+    return Unknown(f"{message}: {type(error).__name__}: {error}")

@@ -5,23 +5,25 @@ Source: containerd plugins/diff/lcow/lcow.go.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from . import errdefs, media_types, tar2ext4
 from ._vmgroup import grant_vm_group_access
-from .cancel import Cancellation
-from .content import ContentReader, Provider, Verifier
+from .cancel import Cancel
+from .content import Provider
+from .decompress.stream import read_piece
 from .descriptor import Descriptor, Platform, linux_platform
-from .diff import ApplyConfig, ApplyOpt, Processor, open_plain_tar
-from .errdefs import FailedPrecondition, InvalidArgument, LayerdiskError, from_os_error
+from .diff import ApplyConfig, ApplyOpt, Payload, Processor, open_plain_tar
+from .diff.watch import Watch
+from .errdefs import InvalidArgument
 from .io import OutputFile, Readable
 from .mount import Mount
+from .names import quote_text
 
 if TYPE_CHECKING:
     from .options import Layout
@@ -33,10 +35,13 @@ _log = logging.getLogger(__name__)
 MOUNT_TYPE = "lcow-layer"
 LAYER_FILE = "layer.vhd"
 DEFAULT_MAXIMUM_DISK_SIZE = 128 * 1024**3  # containerd's maxLcowVhdSizeGB, in bytes
+_DRAIN_BYTES = 1024 * 1024
+
+CoreName: TypeAlias = Literal["rust", "python"]
 
 
 class LcowDiffer:
-    """Applies layers as containerd's plugin windows-lcow does.
+    """Applies layers as containerd's plugin windows-lcow does; several threads may call it at once.
 
     Args:
         store: where the blobs are.
@@ -45,7 +50,7 @@ class LcowDiffer:
         maximum_disk_size: of the ext4 file system, in bytes.
         layout: of the file system, as in tar2ext4.convert.
         reproduce_defects: as in tar2ext4.convert.
-        core: "rust" or "python"; by default the best there is.
+        core: by default the best one that is installed.
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class LcowDiffer:
         maximum_disk_size: int = DEFAULT_MAXIMUM_DISK_SIZE,
         layout: Layout = "hcsshim",
         reproduce_defects: bool = False,
-        core: str | None = None,
+        core: CoreName | None = None,
     ) -> None:
         self._store = store
         self._processors = tuple(processors)
@@ -65,7 +70,19 @@ class LcowDiffer:
         self._reproduce_defects = reproduce_defects
         self._core = core
 
-    def apply(self, desc: Descriptor, mounts: Sequence[Mount], *opts: ApplyOpt) -> Descriptor:
+    def apply(
+        self,
+        desc: Descriptor,
+        mounts: Sequence[Mount],
+        *opts: ApplyOpt,
+        progress: Callable[[int], object] | None = None,
+        blob_progress: Callable[[int], object] | None = None,
+        diff_id: str | None = None,
+        check_blob: bool = True,
+        payloads: Mapping[str, Payload] | None = None,
+        sync_fs: bool = False,
+        cancel: Cancel | None = None,
+    ) -> Descriptor:
         """Write the layer that a descriptor points at to layer.vhd in the mount's source.
 
         The file appears under its name only when it is complete, checked and on disk; after an error an older
@@ -74,8 +91,15 @@ class LcowDiffer:
         Args:
             desc: of the blob, of any layer media type that the processors know.
             mounts: exactly one, of type "lcow-layer".
-            opts: from layerdisk.diff: with_payloads, with_progress, with_blob_check, with_diff_id,
-                with_cancel, with_blob_progress, with_sync_fs.
+            opts: the keywords below in their older form, functions of layerdisk.diff such as `with_progress`.
+            progress: called often, with the number of bytes of the plain tar so far.
+            blob_progress: called often, with the number of bytes of the blob so far.
+            diff_id: digest that the plain tar must have, as the image's config gives it.
+            check_blob: compare the blob's digest and size with its descriptor (containerd leaves that to others).
+            payloads: for processors, by their ids; see `decryption_payloads`.
+            sync_fs: accepted as in containerd; layer.vhd is always synced.
+            cancel: ends the apply within half a second, wherever it waits: a Cancellation, an Event, or a
+                function that returns True then. It is called by several threads.
 
         Returns:
             The descriptor of the plain tar; its digest is the layer's diffID.
@@ -84,28 +108,33 @@ class LcowDiffer:
             InvalidArgument: not one mount, a bad option, a bad digest, a malformed tar.
             NotImplemented: a mount of another type; the caller may try another differ.
             NotFound: no such blob, or no such directory.
-            NoProcessor: the media type is not to be had as a plain tar.
+            NoProcessor: there is no way from the media type to a plain tar.
             DataLoss: the blob is damaged, short, or not what its descriptor says; a processor failed.
             Canceled: it was canceled.
             FailedPrecondition: the tar's digest is not the diffID asked for, or a reader was closed.
             ResourceExhausted: the disk is full, or the file system grows too large.
-            LayerdiskError: anything else. Exceptions of callbacks pass through.
+            DeadlineExceeded: a reader ran into a time-out.
+            LayerdiskError: anything else. Exceptions of the three callbacks pass through as they are.
         """
         started = time.monotonic()
-        config = _configured(opts)
+        config = ApplyConfig({}, sync_fs, progress, check_blob, diff_id or "", cancel, blob_progress)
+        config.add_payloads(payloads or {})
+        for opt in opts:
+            opt(config)
         mount, _parents = mount_and_parents(mounts)  # a layer.vhd stands alone
         target = os.path.join(mount.source, LAYER_FILE)
+        watch = Watch(config)
         with (
-            _canceled_first(config.cancel),
-            _opened(self._store, desc, config) as blob,
+            watch.typed_errors(f"failed to apply to {target}"),
+            watch.opened(self._store, desc, self._processors != ()) as blob,
             open_plain_tar(
                 blob,
                 desc.media_type,
                 processors=self._processors,
                 payloads=config.processor_payloads,
-                cancel=config.cancel,
-            ) as tar,
-            _system_errors(f"failed to apply to {target}"),
+                cancel=watch.is_over,
+            ) as plain,
+            watch.tar(plain) as tar,
             OutputFile(target) as output,
         ):
             result = tar2ext4.convert(
@@ -116,20 +145,19 @@ class LcowDiffer:
                 maximum_disk_size=self._maximum_disk_size,
                 layout=self._layout,
                 reproduce_defects=self._reproduce_defects,
-                progress=_progress(config),
+                progress=watch.progress,
                 core=self._core,
             )
             _drain(tar, blob)
-            _check_diff_id(result.digest, config.diff_id)
-            if config.cancel is not None:
-                config.cancel.check()
+            watch.check_diff_id(result.digest)
+            watch.check()
             grant_vm_group_access(output.temporary_path or target)  # renaming keeps the access list
             output.commit()
         _log_applied(desc, time.monotonic() - started)
         return Descriptor(media_types.OCI_LAYER, result.digest, result.size)
 
     def compare(self, lower: Sequence[Mount], upper: Sequence[Mount], *opts: object) -> Descriptor:
-        """Not done by this differ, as in containerd.
+        """Raise NotImplemented: this differ does not compare, as in containerd.
 
         Raises:
             NotImplemented: always; it is a NotImplementedError too.
@@ -138,7 +166,7 @@ class LcowDiffer:
 
 
 def mount_and_parents(mounts: Sequence[Mount]) -> tuple[Mount, tuple[str, ...]]:
-    """Check the mounts of an apply.
+    """Check the mounts of an apply and return what they name.
 
     Returns:
         The one mount, and the directories of the parent layers, nearest first.
@@ -149,95 +177,19 @@ def mount_and_parents(mounts: Sequence[Mount]) -> tuple[Mount, tuple[str, ...]]:
     """
     if len(mounts) != 1:
         raise InvalidArgument(
-            f"number of mounts should always be 1 for Windows lcow-layers, and there are {len(mounts)}"
+            f"number of mounts should always be 1 for Windows lcow-layers, but there are {len(mounts)}"
         )
     if mounts[0].type != MOUNT_TYPE:
-        raise errdefs.NotImplemented(f'lcow does not support mounts of type "{mounts[0].type}"')
+        raise errdefs.NotImplemented(f"lcow does not support mounts of type {quote_text(mounts[0].type)}")
     return mounts[0], mounts[0].parent_layer_paths()
-
-
-def _configured(opts: Sequence[ApplyOpt]) -> ApplyConfig:
-    config = ApplyConfig()
-    for opt in opts:
-        opt(config)
-    return config
-
-
-@contextlib.contextmanager
-def _opened(store: Provider, desc: Descriptor, config: ApplyConfig) -> Iterator[Readable]:
-    """Open the blob, with a check on it unless that is turned off."""
-    reader: ContentReader = store.reader(desc)
-    with contextlib.closing(reader):
-        counted = _Counted(reader, config.blob_progress) if config.blob_progress else reader
-        yield Verifier(counted, desc) if config.check_blob else counted
-
-
-class _Counted:
-    """A reader that reports how much was read of it."""
-
-    def __init__(self, reader: Readable, progress: Callable[[int], object]) -> None:
-        self._reader = reader
-        self._progress = progress
-        self._seen = 0
-
-    def read(self, size: int, /) -> bytes | None:
-        piece = self._reader.read(size)
-        self._seen += len(piece or b"")
-        self._progress(self._seen)
-        return piece
-
-
-def _progress(config: ApplyConfig) -> Callable[[int], object] | None:
-    """Return the callback of the conversion: it looks for cancellation too."""
-    cancel, progress = config.cancel, config.progress
-    if cancel is None:
-        return progress
-
-    def report(bytes_read: int) -> None:
-        cancel.check()
-        if progress is not None:
-            progress(bytes_read)
-
-    return report
-
-
-@contextlib.contextmanager
-def _canceled_first(cancel: Cancellation | None) -> Iterator[None]:
-    """Raise Canceled in place of what the cancellation leads to, such as that a program was killed."""
-    try:
-        yield
-    except Exception:
-        if cancel is not None:
-            cancel.check()
-        raise
 
 
 def _drain(tar: Readable, blob: Readable) -> None:
     """Read to the end of all, so that late errors of processors and of the blob's check come out."""
-    while tar.read(1024 * 1024):
+    while read_piece(tar, _DRAIN_BYTES):
         pass  # the converter has read it all; this is for processors that are not ours
-    while blob.read(1024 * 1024):
+    while read_piece(blob, _DRAIN_BYTES):
         pass  # a program may have left the end of its input
-
-
-def _check_diff_id(digest: str, diff_id: str) -> None:
-    if diff_id and digest != diff_id:
-        raise FailedPrecondition(f"wrong diff id: the layer is {digest}, the image's config says {diff_id}")
-
-
-@contextlib.contextmanager
-def _system_errors(doing: str) -> Iterator[None]:
-    """Give errors of the system, and of closed files, a class of ours."""
-    try:
-        yield
-    except LayerdiskError:
-        raise
-    except OSError as error:
-        raise from_os_error(error, doing) from error
-    except ValueError as error:
-        if "closed" not in str(error):
-            raise
-        raise FailedPrecondition(f"{doing}: {error}") from error
 
 
 def _log_applied(desc: Descriptor, duration: float) -> None:

@@ -6,6 +6,7 @@ Source: OCI image-spec, media-types.md; containerd core/images/mediatypes.go.
 from __future__ import annotations
 
 from . import errdefs
+from .names import quote_text
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -43,7 +44,11 @@ _OCI_LAYERS = (OCI_LAYER, OCI_LAYER_NONDISTRIBUTABLE)
 
 
 def parse(media_type: str) -> tuple[str, tuple[str, ...]]:
-    """Split a media type into its base and its suffixes ("+gzip"), which are sorted as in containerd."""
+    """Split a media type into its base and its suffixes, which are sorted as in containerd.
+
+    >>> parse(OCI_LAYER + "+gzip+encrypted")
+    ('application/vnd.oci.image.layer.v1.tar', ('encrypted', 'gzip'))
+    """
     base, *suffixes = media_type.split("+")
     return base, tuple(sorted(suffixes))
 
@@ -56,10 +61,10 @@ def diff_compression(media_type: str) -> str:
 
     Returns:
         UNCOMPRESSED, GZIP, ZSTD or UNKNOWN_COMPRESSION. Only the last of the sorted suffixes counts, and a
-        Docker type with any suffix counts as uncompressed: such data is to be taken as it is.
+        Docker type with any suffix counts as uncompressed: such data is taken as it is.
 
     Raises:
-        NotImplemented: this is no layer that containerd can apply.
+        NotImplemented: it is not a layer that containerd can apply.
 
     Source: containerd core/images/mediatypes.go (DiffCompression).
     """
@@ -68,7 +73,7 @@ def diff_compression(media_type: str) -> str:
         return UNCOMPRESSED if suffixes else _DOCKER_LAYERS[base]
     if base in _OCI_LAYERS:
         return suffixes[-1] if suffixes and suffixes[-1] in (GZIP, ZSTD) else UNCOMPRESSED
-    raise errdefs.NotImplemented(f'media type "{media_type}" is no layer that can be applied')
+    raise errdefs.NotImplemented(f"media type {quote_text(media_type)} is not a layer that can be applied")
 
 
 def is_layer(media_type: str) -> bool:

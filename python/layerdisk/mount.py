@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errdefs import InvalidArgument
+from .names import quote_text
 
 PARENT_LAYER_PATHS = "parentLayerPaths="
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount system call in waiting.
+    """What a mount system call needs to know.
 
     Attributes:
         type: "lcow-layer" for the LCOW differ.
@@ -31,13 +32,16 @@ class Mount:
     options: tuple[str, ...] = ()
 
     def parent_layer_paths(self) -> tuple[str, ...]:
-        """Give the directories of the parent layers, nearest first.
+        """Return the directories of the parent layers, nearest first.
 
         Returns:
             The JSON array of the last `parentLayerPaths=` option; nothing where there is none or it is null.
 
         Raises:
             InvalidArgument: the option is not a JSON array of strings.
+
+        >>> Mount("lcow-layer", "C:/snapshot", options=('parentLayerPaths=["C:/base"]',)).parent_layer_paths()
+        ('C:/base',)
 
         Source: containerd core/mount/mount_windows.go (GetParentPaths).
         """
@@ -48,7 +52,7 @@ class Mount:
         return paths
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON object with the names that Go gives its fields."""
+        """Return the JSON object with the names that Go gives its fields."""
         return {
             "Type": self.type,
             "Source": self.source,
@@ -72,7 +76,7 @@ class Mount:
             isinstance(text, str) for text in (kind, source, target, *options)
         ):
             raise InvalidArgument(
-                "mount: Type, Source and Target are strings and Options an array of strings"
+                "mount: Type, Source and Target must be strings and Options an array of strings"
             )
         return cls(kind, source, target, tuple(options))
 
@@ -81,10 +85,10 @@ def _string_array(option: str) -> tuple[str, ...]:
     text = option.removeprefix(PARENT_LAYER_PATHS)
     try:
         paths = json.loads(text)
-    except ValueError as error:
-        raise InvalidArgument(f"mount option {option!r} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"mount option {quote_text(option)} is not JSON: {error}") from error
     if paths is None:
         return ()
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise InvalidArgument(f"mount option {option!r} is not a JSON array of strings")
+        raise InvalidArgument(f"mount option {quote_text(option)} is not a JSON array of strings")
     return tuple(paths)

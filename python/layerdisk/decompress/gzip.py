@@ -19,7 +19,7 @@ MAGIC = b"\x1f\x8b\x08"  # RFC 1952, 2.3.1: ID1, ID2, CM = deflate
 
 
 def is_gzip(start: bytes) -> bool:
-    """Tell whether a stream that starts with these bytes is one of gzip."""
+    """Tell whether a stream that starts with these bytes is gzip's."""
     return start.startswith(MAGIC)
 
 
@@ -70,5 +70,5 @@ class GzipReader(PieceStream):
         except self._errors as error:
             raise DataLoss(
                 f"gzip stream is damaged before byte {self._source.position}: {error}"
-                " (behind a member only another one, 1f 8b 08, or NUL padding may follow)"
+                " (after a member only another one, 1f 8b 08, or NUL padding may follow)"
             ) from error

@@ -35,7 +35,7 @@ class PieceStream(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Give up to `size` bytes (all that is left if negative), none at the end."""
+        """Return up to `size` bytes (all that is left if negative), none at the end."""
         if self.closed:
             raise ValueError("read of closed stream")
         if size is None or size < 0:
@@ -50,7 +50,7 @@ class PieceStream(io.RawIOBase):
         return len(piece)
 
     def _piece(self, size: int) -> bytes:
-        """Give 1 to `size` bytes; none at the end, again and again."""
+        """Return 1 to `size` bytes; none at the end, again and again."""
         raise NotImplementedError
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from .. import errdefs, media_types
-from ..cancel import Cancellation
-from ..decompress import decompress
+from ..cancel import Cancel, checker
+from ..decompress import MAX_WINDOW_BYTES, decompress, uncompressed
 from ..errdefs import NoProcessor
 from ..io import Readable
+from ..names import quote_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,10 @@ class Payload:
     """
 
     type_url: str
-    value: bytes
+    value: bytes = field(repr=False)  # it may hold private keys
 
     def encode(self) -> bytes:
-        """Give the message: field 1 the type URL, field 2 the value, an empty one left out.
+        """Return the message: field 1 the type URL, field 2 the value, an empty one left out.
 
         Source: https://protobuf.dev/programming-guides/encoding/.
         """
@@ -47,34 +48,43 @@ class Stream:
     Attributes:
         media_type: of what `reader` gives.
         reader: whose `read` fails, and does not just end, where the link or one before it failed.
-        close: lets go of the link at once, whether it is through or not.
-        interrupt: called from another thread: makes a read that waits end soon.
+        close: lets go of the link at once, whether it has finished or not.
+        interrupt: called from any thread: makes a read that waits end soon. Every link is interrupted before
+            the first is closed, so that none waits for another.
+        check: called by whoever waits; raises Canceled when nobody wants the result any more. The chain sets it.
     """
 
     media_type: str
     reader: Readable
     close: Callable[[], None] = lambda: None
     interrupt: Callable[[], None] = lambda: None
+    check: Callable[[], None] = lambda: None
 
 
 class Processor(Protocol):
     """Turns a stream of one media type into one of another."""
 
     def open(self, stream: Stream, payloads: Mapping[str, Payload]) -> Stream | None:
-        """Give the next link, or None if the media type is not this processor's."""
+        """Return the next link, or None if the media type is not this processor's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decompressor:
     """Makes the plain tar of layers whose media type says that they may be compressed.
 
-    Whether and how they are is told by the magic, as in containerd. Only a type that is plain by its name is
-    not looked at. Unlike containerd, data with a suffix that is not known here, such as "+encrypted", is
-    refused and not given to the tar reader.
+    The magic tells whether and how they are, as in containerd, except for types that are plain by their name.
+    Unlike containerd, data with a suffix that is not known here, such as "+encrypted", is refused and not
+    given to the tar reader.
+
+    Attributes:
+        max_window_bytes: memory that a zstd stream may ask for. By default 512 MiB, as in containerd; put
+            `Decompressor(max_window_bytes=...)` before the built-in one to allow less.
     """
 
+    max_window_bytes: int = MAX_WINDOW_BYTES
+
     def open(self, stream: Stream, payloads: Mapping[str, Payload]) -> Stream | None:
-        """Give the plain tar."""
+        """Return the plain tar."""
         try:
             compression = media_types.diff_compression(stream.media_type)
         except errdefs.NotImplemented:
@@ -82,7 +92,10 @@ class Decompressor:
         _, suffixes = media_types.parse(stream.media_type)
         if not {*suffixes} <= {media_types.GZIP, media_types.ZSTD}:
             return None
-        plain = stream.reader if compression == media_types.UNCOMPRESSED else decompress(stream.reader)
+        if compression == media_types.UNCOMPRESSED:
+            plain = uncompressed(stream.reader)
+        else:
+            plain = decompress(stream.reader, max_window_bytes=self.max_window_bytes)
         return Stream(media_types.OCI_LAYER, plain)
 
 
@@ -97,7 +110,7 @@ def open_plain_tar(
     *,
     processors: Sequence[Processor] = (),
     payloads: Mapping[str, Payload] | None = None,
-    cancel: Cancellation | None = None,
+    cancel: Cancel | None = None,
 ) -> Iterator[Readable]:
     """Open a blob as a plain tar.
 
@@ -106,7 +119,7 @@ def open_plain_tar(
         media_type: of the blob.
         processors: asked before the ones that are built in; among several that fit, the first is taken.
         payloads: for the processors, by their ids.
-        cancel: ends the links' reads, also those that wait.
+        cancel: ends the reads of programs' links within 0.1 s, also those that wait.
 
     Yields:
         A reader, valid inside the context; leaving it closes every link and kills programs that still run.
@@ -114,17 +127,18 @@ def open_plain_tar(
     Raises:
         NoProcessor: no processor knows the media type, or they lead in a circle.
     """
-    with contextlib.ExitStack() as links:
-        stream, seen = Stream(media_type, blob), [media_type]
+    check = checker(cancel)
+    with contextlib.ExitStack() as links, contextlib.ExitStack() as interrupts:
+        stream, seen = Stream(media_type, blob, check=check), [media_type]
         while True:
-            stream = _next_link(stream, (*processors, *PROCESSORS), payloads or {})
-            links.callback(stream.close)
-            if cancel is not None:
-                links.enter_context(cancel.calling(stream.interrupt))
+            link = _next_link(stream, (*processors, *PROCESSORS), payloads or {})
+            links.callback(link.close)
+            interrupts.callback(link.interrupt)
+            stream = replace(link, check=check)
             if stream.media_type == media_types.OCI_LAYER:
                 break
             if stream.media_type in seen:
-                circle = " -> ".join([*seen, stream.media_type])
+                circle = " -> ".join(map(quote_text, [*seen, stream.media_type]))
                 raise NoProcessor(f"stream processors lead in a circle: {circle}")
             seen.append(stream.media_type)
         yield stream.reader
@@ -135,11 +149,11 @@ def _next_link(stream: Stream, processors: Sequence[Processor], payloads: Mappin
         link = processor.open(stream, payloads)
         if link is not None:
             return link
-    raise NoProcessor(f'no processor for media type "{stream.media_type}"')
+    raise NoProcessor(f"no processor for media type {quote_text(stream.media_type)}")
 
 
 def _varint(value: int) -> bytes:
-    """Give a number in protobuf's encoding: 7 bits a byte, lowest first, bit 7 set in all but the last."""
+    """Return a number in protobuf's encoding: 7 bits a byte, lowest first, bit 7 set in all but the last."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

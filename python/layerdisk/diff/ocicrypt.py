@@ -25,7 +25,7 @@ def ocicrypt_decoders(
         "OCICRYPT_KEYPROVIDER_CONFIG=/etc/containerd/ocicrypt/ocicrypt_keyprovider.conf",
     ),
 ) -> tuple[BinaryProcessor, ...]:
-    """Give the processors of encrypted layers that containerd has by default.
+    """Return the processors of encrypted layers that containerd has by default.
 
     Args:
         keys_path: directory of private keys.
@@ -44,12 +44,15 @@ def ocicrypt_decoders(
     )
 
 
-def with_decryption(descriptor: Descriptor, private_keys: Sequence[bytes] = ()) -> ApplyOpt:
-    """Tell the decoders of encrypted layers about a layer: without its annotations they can do nothing.
+def decryption_payloads(descriptor: Descriptor, private_keys: Sequence[bytes] = ()) -> dict[str, Payload]:
+    """Return what the decoders of encrypted layers need to know about a layer; they can do nothing without it.
 
     Args:
-        descriptor: of the encrypted blob.
+        descriptor: of the encrypted blob; its annotations hold the wrapped keys.
         private_keys: keys without passwords, as in their files, besides those that the decoder finds itself.
+
+    Returns:
+        The payloads by processor id, for `LcowDiffer.apply(..., payloads=...)`. Their repr shows no key.
 
     Source: containerd imgcrypt, payload.go and images/encryption/client.go.
     """
@@ -63,4 +66,9 @@ def with_decryption(descriptor: Descriptor, private_keys: Sequence[bytes] = ()) 
         "Descriptor": descriptor.to_json(),
     }
     payload = Payload("io.containerd.ocicrypt.v1.Payload", json.dumps(value).encode())
-    return with_payloads(dict.fromkeys((_DECODER_ID, _GZIP_DECODER_ID), payload))
+    return dict.fromkeys((_DECODER_ID, _GZIP_DECODER_ID), payload)
+
+
+def with_decryption(descriptor: Descriptor, private_keys: Sequence[bytes] = ()) -> ApplyOpt:
+    """Return the option for `payloads=decryption_payloads(descriptor, private_keys)`."""
+    return with_payloads(decryption_payloads(descriptor, private_keys))

@@ -1,18 +1,18 @@
-"""What an apply can be told."""
+"""What an apply can be told, as functions: the older form of the keywords of `LcowDiffer.apply`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ..cancel import Cancellation
+from ..cancel import Cancel
 from ..errdefs import InvalidArgument
 from .chain import Payload
 
 
 @dataclass(slots=True)
 class ApplyConfig:
-    """What apply options set.
+    """What apply options set; the keywords of `LcowDiffer.apply` have the same meaning.
 
     Attributes:
         processor_payloads: by processor id.
@@ -29,74 +29,54 @@ class ApplyConfig:
     progress: Callable[[int], object] | None = None
     check_blob: bool = True
     diff_id: str = ""
-    cancel: Cancellation | None = None
+    cancel: Cancel | None = None
     blob_progress: Callable[[int], object] | None = None
+
+    def add_payloads(self, payloads: Mapping[str, Payload]) -> None:
+        """Add payloads by processor id.
+
+        Raises:
+            InvalidArgument: one of them is not a Payload.
+        """
+        for name, payload in payloads.items():
+            if not isinstance(payload, Payload):
+                raise InvalidArgument(f"payload of processor {name!r} is not a Payload")
+        self.processor_payloads.update(payloads)
 
 
 ApplyOpt = Callable[[ApplyConfig], None]
 
 
 def with_payloads(payloads: Mapping[str, Payload]) -> ApplyOpt:
-    """Give payloads to processors, by their ids."""
-
-    def option(config: ApplyConfig) -> None:
-        for name, payload in payloads.items():
-            if not isinstance(payload, Payload):
-                raise InvalidArgument(f"payload of processor {name!r} is not a Payload")
-        config.processor_payloads.update(payloads)
-
-    return option
+    """Return the option for the keyword `payloads`."""
+    return lambda config: config.add_payloads(payloads)
 
 
 def with_sync_fs(sync_fs: bool) -> ApplyOpt:
-    """Ask for the file system to be synced."""
-
-    def option(config: ApplyConfig) -> None:
-        config.sync_fs = sync_fs
-
-    return option
+    """Return the option for the keyword `sync_fs`."""
+    return lambda config: setattr(config, "sync_fs", sync_fs)
 
 
 def with_progress(progress: Callable[[int], object] | None) -> ApplyOpt:
-    """Report the number of bytes of the plain tar so far; an exception from the callback ends the apply."""
-
-    def option(config: ApplyConfig) -> None:
-        config.progress = progress
-
-    return option
+    """Return the option for the keyword `progress`."""
+    return lambda config: setattr(config, "progress", progress)
 
 
 def with_blob_check(check_blob: bool) -> ApplyOpt:
-    """Turn off, or on, that the blob is compared with its descriptor (containerd leaves that to others)."""
-
-    def option(config: ApplyConfig) -> None:
-        config.check_blob = check_blob
-
-    return option
+    """Return the option for the keyword `check_blob`."""
+    return lambda config: setattr(config, "check_blob", check_blob)
 
 
 def with_diff_id(diff_id: str) -> ApplyOpt:
-    """Apply only if the plain tar has this digest, as the image's config gives it."""
-
-    def option(config: ApplyConfig) -> None:
-        config.diff_id = diff_id
-
-    return option
+    """Return the option for the keyword `diff_id`."""
+    return lambda config: setattr(config, "diff_id", diff_id)
 
 
-def with_cancel(cancel: Cancellation | None) -> ApplyOpt:
-    """End the apply with Canceled as soon as this is canceled, also where it waits for a program."""
-
-    def option(config: ApplyConfig) -> None:
-        config.cancel = cancel
-
-    return option
+def with_cancel(cancel: Cancel | None) -> ApplyOpt:
+    """Return the option for the keyword `cancel`."""
+    return lambda config: setattr(config, "cancel", cancel)
 
 
 def with_blob_progress(progress: Callable[[int], object] | None) -> ApplyOpt:
-    """Report the number of bytes of the blob so far, of as many as its descriptor says."""
-
-    def option(config: ApplyConfig) -> None:
-        config.blob_progress = progress
-
-    return option
+    """Return the option for the keyword `blob_progress`."""
+    return lambda config: setattr(config, "blob_progress", progress)

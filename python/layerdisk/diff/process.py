@@ -1,36 +1,34 @@
-"""A program as a link of the processor chain."""
+"""A program as a link of the processor chain: fed from a reader by a thread, and a reader itself."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Callable, Sequence
 
-from ..errdefs import DataLoss, NotFound, from_os_error
+from ..errdefs import Canceled, DataLoss, InvalidArgument, NotFound, ResourceExhausted, from_os_error
 from ..io import Readable
+from ..names import printable, quote_text
+from .child import Child, start
 
-if sys.platform != "win32":
-    import fcntl
+_log = logging.getLogger(__name__)
 
 _COPY_BYTES = 256 * 1024
-_PIPE_BYTES = 1024 * 1024  # the most that Linux gives to anybody; its default is 64 KiB
-_STDERR_BYTES = 16 * 1024  # the last of what the program says; it is kept in a file, so it may say a lot
-_FIRST_FREE_DESCRIPTOR = 10  # ours stay away from the program's 0 to 3
-_PAYLOAD_DESCRIPTOR = 3  # containerd's convention
-_JOIN_SECONDS = 5.0
+_LOOK_SECONDS = 0.1  # how often a wait looks whether the work is still wanted
+_GRACE_SECONDS = 0.2  # for output of grandchildren after the program's end
+_END_SECONDS = 3.0  # for a program to end after it has closed its output and takes no more input
+_CLOSE_SECONDS = 0.25  # for a killed program and the thread that feeds it
 
 
 class ProcessReader:
     """The output of a program that is fed from a reader.
 
     `read` gives the end only after the program has ended well. If it failed, or its input did, `read` raises.
+    The output ends with the program: what it started and left behind is not waited for.
 
     Args:
         name: of the processor, for messages.
@@ -38,9 +36,12 @@ class ProcessReader:
         env: "NAME=value" to add to the environment.
         payload: what the program can read from descriptor 3; None for no such descriptor.
         source: its input, read by a thread of its own until the program ends.
+        check: called at least every 0.1 s while `read` waits; raises Canceled to end it.
 
     Raises:
-        NotFound: there is no such program.
+        NotFound: the program does not exist.
+        InvalidArgument: a NUL in its name, an argument or the environment.
+        ResourceExhausted: no thread can be started.
     """
 
     def __init__(
@@ -51,73 +52,141 @@ class ProcessReader:
         env: Sequence[str],
         payload: bytes | None,
         source: Readable,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        self._name = name
+        self._name = f"stream processor {name}"
         self._source = source
+        self._check = check
         self._source_error: BaseException | None = None
         self._ended = False
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stopped = False
+        self._reading = threading.Lock()  # the pipes are not closed under a thread that reads
         environment = {**os.environ, **dict(entry.partition("=")[::2] for entry in env)}
+        self._child = self._start(command, environment, payload)
+        self._feeder = threading.Thread(target=self._feed, name=f"layerdisk {name}", daemon=True)
         try:
-            self._process = _start(command, environment, payload, self._stderr)
-        except FileNotFoundError as error:
-            self._stderr.close()
-            raise NotFound(f"stream processor {name}: {command[0]}: program not found") from error
-        except OSError as error:
-            self._stderr.close()
-            raise from_os_error(error, f"stream processor {name}: {command[0]}") from error
-        self._feeder = _thread(self._feed)
+            self._feeder.start()
+        except BaseException as error:
+            self._child.close_stdin()
+            self.close()
+            if isinstance(error, RuntimeError):
+                raise ResourceExhausted(f"{self._name}: {error}") from error
+            raise
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes, none at the end.
+        """Return up to `size` bytes, none at the end.
 
         Raises:
-            DataLoss: the program failed; its standard error is the message.
+            DataLoss: the program failed; its standard error is in the message.
+            Canceled: nobody wants the output any more.
         """
-        piece = b"" if self._ended else os.read(self._process.stdout, size)
-        if not piece and size:
-            self._finish()
-        return piece
+        with self._reading:
+            while size and not self._ended:
+                self._check_wanted()
+                piece = self._child.read(size)
+                if piece:
+                    return piece
+                if piece is None and not self._child.exited():
+                    self._child.wait(_LOOK_SECONDS)
+                elif piece is not None or not self._child.wait(_GRACE_SECONDS):
+                    self._finish()
+            return b""
 
     def interrupt(self) -> None:
-        """Kill the program, so that a read that waits for it ends; callable from any thread."""
-        self._process.kill()
+        """Kill the program, so that whoever waits for it or feeds it ends; callable from any thread."""
+        self._stopped = True
+        self._child.kill()
 
     def close(self) -> None:
-        """Kill the program if it still runs, and wait for it."""
-        self._process.kill()
-        self._process.wait()
-        self._process.close_stdout()
-        self._feeder.join(_JOIN_SECONDS)  # it may be reading from a source that hangs: not ours to stop
-        self._stderr.close()
+        """Kill the program if it still runs, and let go of it, within half a second."""
+        self.interrupt()
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while not self._child.exited() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if self._feeder.ident is not None:
+            # It may be reading from a source that hangs, which cannot be stopped; then it ends with that.
+            self._feeder.join(max(0.0, deadline - time.monotonic()))
+        if self._reading.acquire(timeout=2 * _LOOK_SECONDS):
+            try:
+                self._child.close()
+            finally:
+                self._reading.release()
+
+    def _start(self, command: Sequence[str], environment: dict[str, str], payload: bytes | None) -> Child:
+        try:
+            return start(command, environment, payload)
+        except FileNotFoundError as error:
+            raise NotFound(f"{self._name}: {command[0]}: program not found") from error
+        except OSError as error:
+            raise from_os_error(error, f"{self._name}: {command[0]}") from error
+        except ValueError as error:
+            raise InvalidArgument(f"{self._name}: {quote_text(command[0])}: {error}") from error
+
+    def _check_wanted(self) -> None:
+        self._check()
+        if self._stopped:
+            raise Canceled(f"{self._name}: interrupted")
 
     def _finish(self) -> None:
         """Wait for the exit status, which is as much a part of the result as the output."""
-        self._ended = True
-        status = self._process.wait()
-        if self._source_error is None and status == 0:
-            self._feeder.join()
+        self._await_exit()
+        if self._source_error is None and self._child.status in (0, None):
+            while self._feeder.is_alive():  # others may read from the source after this
+                self._check_wanted()
+                self._feeder.join(_LOOK_SECONDS)
         if self._source_error is not None:
             raise self._source_error
-        if status != 0:
-            raise DataLoss(f"stream processor {self._name}: {_describe(status)}: {self._last_words()}")
+        self._child.wait(0)  # its last words
+        if self._child.status is None:
+            _log.warning(
+                "%s: its exit status is lost, since this process ignores SIGCHLD or waits for any child: %s",
+                self._name,
+                self._last_words(),
+            )
+        elif self._child.status != 0:
+            raise DataLoss(f"{self._name}: {_describe(self._child.status)}: {self._last_words()}")
+        self._ended = True
+
+    def _await_exit(self) -> None:
+        taken, since = -1, 0.0
+        while not self._child.exited():
+            self._check_wanted()
+            if taken != self._child.taken:
+                taken, since = self._child.taken, time.monotonic()
+            elif time.monotonic() - since > _END_SECONDS:
+                self._child.kill()
+                raise DataLoss(
+                    f"{self._name}: closed its output and did not end within {_END_SECONDS:g} s:"
+                    f" {self._last_words()}"
+                )
+            self._child.wait(_LOOK_SECONDS)
 
     def _feed(self) -> None:
         try:
-            while piece := self._source.read(_COPY_BYTES):
-                self._process.write(piece)
-        except BrokenPipeError:
-            pass  # the program wants no more; whether that is well, its exit status tells
+            while not self._stopped:
+                piece = self._source.read(_COPY_BYTES)
+                if piece is None:
+                    raise BlockingIOError("the reader is in non-blocking mode and has no data now")
+                if not piece or not self._give(memoryview(piece)):
+                    break
         except BaseException as error:
             self._source_error = error
-            self._process.kill()  # else it would take the end of its input for that of the stream
+            self._child.kill()  # else it would take the end of its input for that of the stream
         finally:
-            self._process.close_stdin()
+            self._child.close_stdin()
+
+    def _give(self, data: memoryview) -> bool:
+        """Write all of the data; False if the program wants no more. Whether that is well, its status tells."""
+        while data and not self._stopped:
+            taken = self._child.write(data, _LOOK_SECONDS)
+            if taken is None:
+                return False
+            data = data[taken:]
+        return True
 
     def _last_words(self) -> str:
-        end = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, end - _STDERR_BYTES))
-        return self._stderr.read().decode(errors="replace").strip() or "nothing on standard error"
+        lines = self._child.said.decode(errors="replace").strip().splitlines()
+        return "; ".join(map(printable, lines)) or "nothing on standard error"
 
 
 def _describe(status: int) -> str:
@@ -125,177 +194,3 @@ def _describe(status: int) -> str:
         with contextlib.suppress(ValueError):
             return f"killed by {signal.Signals(-status).name}"
     return f"exit status {status}"
-
-
-def _thread(target: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    return thread
-
-
-class _Process:
-    """A started program, with our ends of its pipes."""
-
-    def __init__(self, pid: int, stdin: int, stdout: int) -> None:
-        self.stdout = stdout
-        self._stdin = stdin
-        self._pid = pid
-        self._status: int | None = None
-        self._guard = (
-            threading.Lock()
-        )  # a process that has been waited for must not be killed: its id is free
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._stdin, view) :]
-
-    def close_stdin(self) -> None:
-        if self._stdin >= 0:
-            os.close(self._stdin)
-            self._stdin = -1
-
-    def close_stdout(self) -> None:
-        if self.stdout >= 0:
-            os.close(self.stdout)
-            self.stdout = -1
-
-    def wait(self) -> int:
-        """Give the exit status, negative for a signal."""
-        delay = 0.0005
-        while (status := self._poll()) is None:
-            time.sleep(delay)
-            delay = min(2 * delay, 0.05)
-        return status
-
-    def kill(self) -> None:
-        with self._guard:
-            if self._status is None:
-                self._kill()
-
-    def _poll(self) -> int | None:
-        with self._guard:
-            if self._status is None:
-                self._status = self._reap()
-            return self._status
-
-    def _reap(self) -> int | None:
-        pid, status = os.waitpid(self._pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if pid else None
-
-    def _kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-
-
-class _WindowsProcess(_Process):
-    """The same on Windows, where subprocess does it all."""
-
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
-        assert popen.stdin is not None
-        assert popen.stdout is not None
-        with popen.stdin as stdin, popen.stdout as stdout:
-            super().__init__(popen.pid, os.dup(stdin.fileno()), os.dup(stdout.fileno()))
-        self._popen = popen
-
-    def _reap(self) -> int | None:
-        return self._popen.poll()
-
-    def _kill(self) -> None:
-        self._popen.kill()
-
-
-def _start_posix(
-    command: Sequence[str], environment: Mapping[str, str], payload: bytes | None, stderr: IO[bytes]
-) -> _Process:
-    """Start a program with posix_spawn, which, unlike subprocess, can give it a descriptor 3."""
-    assert sys.platform != "win32"
-    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-        their_stdin, our_stdin = _pipe(theirs, ours)
-        our_stdout, their_stdout = _pipe(ours, theirs)
-        actions: list[tuple[Any, ...]] = [
-            (os.POSIX_SPAWN_DUP2, their_stdin, 0),
-            (os.POSIX_SPAWN_DUP2, their_stdout, 1),
-            (os.POSIX_SPAWN_DUP2, stderr.fileno(), 2),
-        ]
-        inherited = _inheritable()
-        our_payload = -1
-        if payload is not None:
-            their_payload, our_payload = _pipe(theirs, ours)
-            actions.append((os.POSIX_SPAWN_DUP2, their_payload, _PAYLOAD_DESCRIPTOR))
-            inherited.discard(_PAYLOAD_DESCRIPTOR)
-        actions += [(os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in inherited]
-        # Python ignores SIGPIPE, and a program would inherit that.
-        pid = os.posix_spawnp(
-            command[0], list(command), environment, file_actions=actions, setsigdef=[signal.SIGPIPE]
-        )
-        ours.pop_all()
-    if payload is not None:
-        _thread(lambda: _write_payload(our_payload, payload))
-    return _Process(pid, our_stdin, our_stdout)
-
-
-def _inheritable() -> set[int]:
-    """Give the descriptors that a program would inherit, standard ones aside.
-
-    Python's own are none, but a service manager may have left us some, at 3 of all numbers.
-    """
-    descriptors = set()
-    for name in os.listdir("/dev/fd"):
-        with contextlib.suppress(OSError):  # the one that listdir had
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                descriptors.add(int(name))
-    return descriptors
-
-
-def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
-    """Make a pipe whose ends are closed with these stacks, and whose numbers leave 0 to 3 free."""
-    first = os.pipe()
-    try:
-        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_DESCRIPTOR) for end in first]
-    finally:
-        for end in first:
-            os.close(end)
-    reader.callback(os.close, ends[0])
-    writer.callback(os.close, ends[1])
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(OSError):  # the user's share of pipe memory may be used up
-            fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return ends[0], ends[1]
-
-
-def _write_payload(descriptor: int, payload: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError), open(descriptor, "wb", buffering=0) as file:
-        view = memoryview(payload)
-        while view:
-            view = view[file.write(view) :]
-
-
-def _start_windows(
-    command: Sequence[str], environment: Mapping[str, str], payload: bytes | None, stderr: IO[bytes]
-) -> _Process:
-    """Start a program with its payload in a named pipe, which STREAM_PROCESSOR_PIPE names."""
-    from multiprocessing.connection import Listener
-
-    pipe = {}
-    if payload is not None:
-        listener = Listener(family="AF_PIPE")
-        pipe["STREAM_PROCESSOR_PIPE"] = str(listener.address)
-        _thread(lambda: _serve_payload(listener, payload))
-    return _WindowsProcess(
-        subprocess.Popen(
-            command,
-            env={**environment, **pipe},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            bufsize=0,
-        )
-    )
-
-
-def _serve_payload(listener: Any, payload: bytes) -> None:
-    with listener, listener.accept() as connection:
-        connection.send_bytes(payload)  # without a header of its own on this kind of pipe
-
-
-_start = _start_windows if sys.platform == "win32" else _start_posix

@@ -17,7 +17,11 @@ class BinaryProcessor:
 
     The payload of this processor's id, if there is one, can be read from file descriptor 3 (on Windows from
     the named pipe in STREAM_PROCESSOR_PIPE); STREAM_PROCESSOR_MEDIATYPE holds the input's media type. If the
-    program fails, so does reading from the stream, with what it wrote to its standard error.
+    program fails, so does reading from the stream, with the last 16 KiB of its standard error.
+
+    The exit status counts also where the host process ignores SIGCHLD or waits for any child, from Linux 6.15
+    on. With an older kernel it is lost there: the output is then taken as whole, with a warning in the log, and
+    only a diffID tells whether it is.
 
     Attributes:
         id: name of this processor, by which payloads are found.
@@ -38,7 +42,7 @@ class BinaryProcessor:
     env: tuple[str, ...] = ()
 
     def open(self, stream: Stream, payloads: Mapping[str, Payload]) -> Stream | None:
-        """Start the program."""
+        """Start the program if the media type is one that it accepts."""
         if stream.media_type not in self.accepts:
             return None
         from .process import ProcessReader
@@ -50,5 +54,6 @@ class BinaryProcessor:
             env=(*self.env, f"STREAM_PROCESSOR_MEDIATYPE={stream.media_type}"),
             payload=None if payload is None else payload.encode(),
             source=stream.reader,
+            check=stream.check,
         )
         return Stream(self.returns, reader, reader.close, reader.interrupt)
