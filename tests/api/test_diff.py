@@ -40,8 +40,20 @@ def test_the_magic_decides_and_not_the_name(media_type: str, blob: bytes) -> Non
 
 @pytest.mark.parametrize("media_type", [OCI, DOCKER + "+gzip"])
 def test_a_type_that_is_plain_by_its_name_is_taken_as_it_is(media_type: str) -> None:
-    with open_plain_tar(io.BytesIO(GZIP), media_type) as tar:
-        assert read_all(tar) == GZIP
+    with open_plain_tar(io.BytesIO(PLAIN), media_type) as tar:
+        assert read_all(tar) == PLAIN
+
+
+@pytest.mark.parametrize("media_type", [OCI, DOCKER + "+gzip"])
+@pytest.mark.parametrize(("blob", "name"), [(GZIP, "gzip"), (ZSTD, "zstd")], ids=["gzip", "zstd"])
+def test_a_type_that_is_plain_by_its_name_is_not_decompressed(
+    media_type: str, blob: bytes, name: str
+) -> None:
+    with pytest.raises(errdefs.InvalidTar) as caught, open_plain_tar(io.BytesIO(blob), media_type):
+        pass
+    assert str(caught.value) == (
+        f"the layer is {name}-compressed data; it must be a plain tar, as its media type says"
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,7 +230,7 @@ def test_processors_that_lead_in_a_circle_are_refused() -> None:
     chain = [program(COPY, accepts="a", returns="b"), program(COPY, accepts="b", returns="a")]
     with pytest.raises(errdefs.NoProcessor) as caught:
         run(chain, media_type="a")
-    assert str(caught.value) == "stream processors lead in a circle: a -> b -> a"
+    assert str(caught.value) == 'stream processors lead in a circle: "a" -> "b" -> "a"'
 
 
 def test_no_descriptor_and_no_thread_is_left() -> None:

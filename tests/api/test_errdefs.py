@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import inspect
 import pickle
+import unicodedata
 
 import pytest
 from layerdisk import errdefs
 from layerdisk.errdefs import Code, ConversionError, InvalidTar, TruncatedTar, from_grpc, quote, to_grpc
+from layerdisk.names import printable, quote_text
 
 CLASSES = [
     value
@@ -126,11 +128,75 @@ def test_system_errors_get_a_class(number: int, cls: type) -> None:
         ("\u0085\u009f".encode(), r'"\xc2\x85\xc2\x9f"'),
         ("\u00a0".encode(), '"\u00a0"'),
         (b"\xed\xa0\x80", r'"\xed\xa0\x80"'),
+        ("a\u202eb\u2066".encode(), r'"a\xe2\x80\xaeb\xe2\x81\xa6"'),
+        ("\u2028\u2029".encode(), r'"\xe2\x80\xa8\xe2\x80\xa9"'),
+        ("\u200b\ufeff\U000e0041".encode(), r'"\xe2\x80\x8b\xef\xbb\xbf\xf3\xa0\x81\x81"'),
         (b"x" * 255, '"' + "x" * 255 + '"'),
         (b"x" * 256, '"' + "x" * 200 + '" (256 bytes)'),
         (b"x" * 199 + "ü".encode() + b"y" * 60, '"' + "x" * 199 + r'\xc3" (261 bytes)'),
     ],
-    ids=["plain", "escaped", "control", "utf-8", "latin-1", "c1", "nbsp", "surrogate", "255", "256", "cut"],
+    ids=[
+        "plain",
+        "escaped",
+        "control",
+        "utf-8",
+        "latin-1",
+        "c1",
+        "nbsp",
+        "surrogate",
+        "bidi",
+        "lines",
+        "invisible",
+        "255",
+        "256",
+        "cut",
+    ],
 )
 def test_quote(name: bytes, text: str) -> None:
     assert quote(name) == text
+
+
+def test_quote_lets_nothing_through_that_a_terminal_or_a_reader_of_lines_acts_on() -> None:
+    reordering = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    for char in map(chr, range(0x110000)):
+        if quote_text(char) == f'"{char}"':
+            assert unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp"), ascii(char)
+            assert unicodedata.bidirectional(char) not in reordering, ascii(char)
+            assert len(f"a{char}b".splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("text/plain", '"text/plain"'),
+        ("\x1b]0;x\x07", r'"\x1b]0;x\x07"'),
+        ("\ud800", r'"\xed\xa0\x80"'),
+        ("x" * 300, '"' + "x" * 200 + '" (300 bytes)'),
+    ],
+    ids=["plain", "escape", "surrogate", "long"],
+)
+def test_text_of_documents_is_quoted_like_names(text: str, shown: str) -> None:
+    assert quote_text(text) == shown
+
+
+def test_what_a_program_says_stays_readable() -> None:
+    assert printable('key "a\\b"\x1b[31m\u202e') == 'key "a\\b"\\x1b[31m\\xe2\\x80\\xae'
+
+
+@pytest.mark.parametrize(
+    ("error", "cls"),
+    [
+        (TimeoutError("timed out"), errdefs.DeadlineExceeded),
+        (ConnectionResetError("gone"), errdefs.Unavailable),
+        (ConnectionResetError(errno.ECONNRESET, "gone"), errdefs.Unavailable),
+        (FileNotFoundError("gone"), errdefs.NotFound),
+        (PermissionError("no"), errdefs.PermissionDenied),
+        (OSError("what"), errdefs.Unknown),
+        (MemoryError(), errdefs.ResourceExhausted),
+        (KeyError("x"), errdefs.Unknown),
+        (errdefs.DataLoss("x"), errdefs.DataLoss),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, Exception) else "",
+)
+def test_errors_without_a_number_get_a_class(error: Exception, cls: type) -> None:
+    assert type(errdefs.from_exception(error, "reading")) is cls

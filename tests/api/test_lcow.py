@@ -112,12 +112,12 @@ MOUNTS = {
     "none": (
         [],
         errdefs.InvalidArgument,
-        "number of mounts should always be 1 for Windows lcow-layers, and there are 0",
+        "number of mounts should always be 1 for Windows lcow-layers, but there are 0",
     ),
     "two": (
         [Mount("lcow-layer", "/a"), Mount("lcow-layer", "/b")],
         errdefs.InvalidArgument,
-        "number of mounts should always be 1 for Windows lcow-layers, and there are 2",
+        "number of mounts should always be 1 for Windows lcow-layers, but there are 2",
     ),
     "another type": (
         [Mount("overlay", "/a")],
@@ -127,7 +127,7 @@ MOUNTS = {
     "bad parents": (
         [Mount("lcow-layer", "/a", options=("parentLayerPaths=[",))],
         errdefs.InvalidArgument,
-        "mount option 'parentLayerPaths=[' is not JSON: Expecting value: line 1 column 2 (char 1)",
+        'mount option "parentLayerPaths=[" is not JSON: Expecting value: line 1 column 2 (char 1)',
     ),
 }
 

@@ -41,7 +41,7 @@ def test_compression(media_type: str, compression: str) -> None:
 def test_what_containerd_cannot_apply_is_not_implemented(media_type: str) -> None:
     with pytest.raises(errdefs.NotImplemented) as caught:
         diff_compression(media_type)
-    assert str(caught.value) == f'media type "{media_type}" is no layer that can be applied'
+    assert str(caught.value) == f'media type "{media_type}" is not a layer that can be applied'
 
 
 def test_suffixes_are_sorted() -> None:

@@ -93,7 +93,9 @@ FACE = {
     "cli/_progress": Row(""),
     "cli/_show": Row("errdefs"),
     "lcow": Row(
-        "cancel content descriptor media_types mount diff tar2ext4 _vmgroup io errdefs", for_types="options"
+        "cancel content decompress/stream descriptor media_types mount names diff diff/watch tar2ext4 _vmgroup io "
+        "errdefs",
+        for_types="options",
     ),
     "image": Row(
         "_jobs cancel lcow sources/choose sources/layout sources/manifest platforms descriptor mount diff io"
@@ -116,15 +118,20 @@ FACE = {
     ),
     "content/ingest_files": Row("content/protocols descriptor errdefs"),
     "content/verifier": Row("descriptor io errdefs"),
-    "diff": Row("decompress io diff/chain diff/ocicrypt diff/options diff/program"),
-    "diff/chain": Row("cancel decompress media_types io errdefs"),
+    "diff": Row("cancel decompress io diff/chain diff/ocicrypt diff/options diff/program"),
+    "diff/chain": Row("cancel decompress media_types names io errdefs"),
     "diff/ocicrypt": Row("diff/chain diff/options diff/program descriptor media_types"),
     "diff/options": Row("cancel diff/chain errdefs"),
     "diff/program": Row("diff/chain", late="diff/process"),
-    "diff/process": Row("io errdefs"),
+    "diff/child": Row("", late="diff/child_posix diff/child_windows"),
+    "diff/child_posix": Row("diff/child"),
+    "diff/child_windows": Row("diff/child"),
+    "diff/readers": Row("io errdefs", for_types="content"),
+    "diff/watch": Row("cancel content descriptor diff/options diff/readers io errdefs"),
+    "diff/process": Row("diff/child names io errdefs"),
     "descriptor": Row("names errdefs"),
-    "media_types": Row("errdefs"),
-    "mount": Row("errdefs"),
+    "media_types": Row("names errdefs"),
+    "mount": Row("names errdefs"),
     "inspection": Row("tar2ext4 vhd errdefs"),
     "tar2ext4": Row("_core _record errdefs findings io options"),
     "findings": Row("_record"),
@@ -134,7 +141,8 @@ FACE = {
     "_core": Row("errdefs", late="_rust _pure", for_types="_rust _pure options"),
     "_rust": Row("options"),
     "io": Row("errdefs"),
-    "decompress": Row("decompress/gzip decompress/stream decompress/zstd io"),
+    "decompress": Row("decompress/foreign decompress/gzip decompress/stream decompress/zstd io errdefs"),
+    "decompress/foreign": Row(""),
     "decompress/gzip": Row("decompress/stream io errdefs"),
     "decompress/stream": Row("io"),
     "decompress/zstd": Row("decompress/stream io errdefs"),
@@ -187,6 +195,7 @@ CLOCKS_AND_CHANCE = {
     "containerd/service": "time",  # how long a call took
     "containerd/snapshots/database": "time",  # when a snapshot was made
     "diff/process": "time",  # how long to wait for a process
+    "diff/child_windows": "time",  # the same
     "rust: ext4/tree": "HashMap RandomState",  # the hash table's seed
 }
 # What need not be installed with Python.

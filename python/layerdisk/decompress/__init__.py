@@ -79,7 +79,7 @@ def decompress(reader: Readable, *, max_window_bytes: int = MAX_WINDOW_BYTES) ->
     found = detect(start)
     if found is not None:
         return found.open(_whole(start, reader), max_window_bytes)
-    return _checked(start, reader, foreign_name(start), "gzip or zstd may compress it")
+    return _checked(start, reader, foreign_name(start), "a tar, plain or compressed with gzip or zstd")
 
 
 def uncompressed(reader: Readable) -> Readable:
@@ -91,7 +91,7 @@ def uncompressed(reader: Readable) -> Readable:
     start = _peek(reader, _PEEK_BYTES)
     found = detect(start)
     name = foreign_name(start) if found is None else f"{found.name}-compressed data"
-    return _checked(start, reader, name, "its media type says that it is not compressed")
+    return _checked(start, reader, name, "a plain tar, as its media type says")
 
 
 def detect(start: bytes) -> Compression | None:
@@ -104,7 +104,7 @@ def _checked(start: bytes, reader: Readable, name: str | None, allowed: str) -> 
     if name is not None:
         start += _peek(reader, BLOCK_BYTES - len(start))
         if not is_tar_header(start):
-            raise InvalidTar(f"the layer is {name}, not a tar; {allowed}")
+            raise InvalidTar(f"the layer is {name}; it must be {allowed}")
     return _whole(start, reader)
 
 

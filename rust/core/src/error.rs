@@ -128,6 +128,20 @@ impl std::error::Error for Error {}
 const QUOTE_WHOLE_LEN: usize = 255;
 const QUOTE_CUT_LEN: usize = 200;
 
+/// Ranges of characters above U+009F that show nothing, break the line, or change the order or place of others.
+/// The pure core has the same table (names.py).
+const INVISIBLE: [(char, char); 9] = [
+    ('\u{ad}', '\u{ad}'),       // soft hyphen
+    ('\u{61c}', '\u{61c}'),     // Arabic letter mark
+    ('\u{180e}', '\u{180e}'),   // Mongolian vowel separator
+    ('\u{200b}', '\u{200f}'),   // zero width, left-to-right and right-to-left marks
+    ('\u{2028}', '\u{202e}'),   // line and paragraph separators, embeddings and overrides
+    ('\u{2060}', '\u{206f}'),   // invisible operators, isolates, deprecated format characters
+    ('\u{feff}', '\u{feff}'),   // byte order mark
+    ('\u{fff0}', '\u{ffff}'),   // interlinear annotations, specials, non-characters
+    ('\u{e0000}', '\u{e0fff}'), // tags, variation selectors
+];
+
 /// A raw name as readable text on one line: printable characters as they are, every other byte as `\xNN`.
 pub fn quote(name: &[u8]) -> String {
     let shown = match name.get(..QUOTE_CUT_LEN) {
@@ -140,7 +154,10 @@ pub fn quote(name: &[u8]) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '"' | '\\' => text.extend(['\\', c]),
-                ' '..='~' | '\u{a0}'.. => text.push(c),
+                ' '..='~' => text.push(c),
+                '\u{a0}'.. if !INVISIBLE.iter().any(|&(first, last)| (first..=last).contains(&c)) => {
+                    text.push(c)
+                }
                 _ => c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push_hex(&mut text, b)),
             }
         }
@@ -165,6 +182,7 @@ mod tests {
     fn quote_shows_text_and_escapes_the_rest() {
         assert_eq!(quote("a b\"\\é\n".as_bytes()), "\"a b\\\"\\\\é\\x0a\"");
         assert_eq!(quote(b"\xff\xc2\x85"), "\"\\xff\\xc2\\x85\"");
+        assert_eq!(quote("\u{202e}\u{2028}".as_bytes()), "\"\\xe2\\x80\\xae\\xe2\\x80\\xa8\"");
         assert_eq!(quote(&[b'a'; 256]), format!("\"{}\" (256 bytes)", "a".repeat(200)));
     }
 }
