@@ -482,6 +482,14 @@ def test_an_index_is_read_once_however_many_ways_lead_to_it(layout: Layout) -> N
     assert sorted(digest for digest in store.read if digest in indexes) == sorted(indexes)
 
 
+def test_indexes_that_lead_nowhere_are_read_once_too(layout: Layout) -> None:
+    nested = layout.inner()
+    for _ in range(7):
+        nested = layout.inner(*[nested] * 100)
+    with pytest.raises(NotFound, match=r"no image in "):
+        read_image(layout.index(*[nested] * 100))
+
+
 def test_indexes_of_other_platforms_are_not_read(layout: Layout) -> None:
     ours, other = (layout.inner(layout.image(a), platform=as_json(f"linux/{a}")) for a in ("amd64", "arm64"))
     store = Counting(layout.root)

@@ -117,10 +117,7 @@ class _Search:
     def _best(self, named: Sequence[Descriptor], matcher: Matcher) -> list[_Found]:
         """Return the best image of each name, and of those that run only as an older architecture none if others do."""
         best: list[tuple[int, _Found]] = []
-        groups: dict[tuple[str, ...], list[Descriptor]] = {}
-        for entry in named:
-            groups.setdefault(_names(entry), []).append(entry)
-        for group in groups.values():
+        for group in _by_name(named).values():
             ranked = [(_rank(found, matcher), found) for found in self._found(group, matcher)]
             lowest = min((rank for rank, _ in ranked), default=0)
             best += [(rank, found) for rank, found in ranked if rank == lowest]
@@ -129,17 +126,19 @@ class _Search:
 
     def _found(self, top: Sequence[Descriptor], matcher: Matcher | None) -> Iterator[_Found]:
         """Yield the images that entries lead to, and that fit; with `None` all."""
-        for entry in top:
-            for reached in self._reached(entry, matcher):
-                found = self._look_at(reached, _names(entry))
+        for names, group in _by_name(top).items():
+            for reached in self._reached(group, matcher):
+                found = self._look_at(reached, names)
                 if found and (
                     matcher is None or (found.platform and matcher.rank(found.platform) is not None)
                 ):
                     yield found
 
-    def _reached(self, top: Descriptor, matcher: Matcher | None) -> Iterator[_Entry]:
-        """Yield the manifests that an entry leads to, as far as their descriptors fit."""
-        ahead = [_Entry(top, _stated(top), self._digest in (None, top.digest))]
+    def _reached(self, top: Sequence[Descriptor], matcher: Matcher | None) -> Iterator[_Entry]:
+        """Yield the manifests that entries lead to, as far as their descriptors fit."""
+        ahead = [
+            _Entry(entry, _stated(entry), self._digest in (None, entry.digest)) for entry in reversed(top)
+        ]
         seen = set()
         while ahead:
             entry = ahead.pop()
@@ -249,6 +248,13 @@ def _split(ref: str | None) -> tuple[str | None, str | None]:
 def _names(entry: Descriptor) -> tuple[str, ...]:
     names = (entry.annotations.get(FULL_NAME, ""), entry.annotations.get(REF_NAME, ""))
     return tuple(dict.fromkeys(filter(None, names)))
+
+
+def _by_name(entries: Iterable[Descriptor]) -> dict[tuple[str, ...], list[Descriptor]]:
+    groups: dict[tuple[str, ...], list[Descriptor]] = {}
+    for entry in entries:
+        groups.setdefault(_names(entry), []).append(entry)
+    return groups
 
 
 def _stated(descriptor: Descriptor) -> Platform | None:
