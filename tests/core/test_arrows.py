@@ -102,13 +102,25 @@ FACE = {
     ),
     "_jobs": Row("cancel errdefs"),
     "cancel": Row("errdefs"),
-    "sources": Row(""),
+    "sources": Row("", for_types="sources/manifest sources/name sources/open"),
+    "sources/archive": Row(
+        "sources/choose sources/document sources/layout sources/manifest sources/members "
+        "content decompress decompress/gzip descriptor media_types errdefs"
+    ),
     "sources/choose": Row(
         "sources/document sources/manifest content descriptor platforms media_types errdefs"
     ),
+    "sources/directory": Row("sources/document content descriptor media_types errdefs"),
     "sources/document": Row("content descriptor media_types errdefs"),
     "sources/layout": Row("sources/document content descriptor media_types errdefs"),
     "sources/manifest": Row("sources/document descriptor media_types errdefs"),
+    "sources/members": Row("sources/document descriptor errdefs"),
+    "sources/name": Row("descriptor errdefs"),
+    "sources/open": Row(
+        "sources/archive sources/choose sources/directory sources/layout sources/manifest sources/members "
+        "sources/name sources/spool content descriptor platforms errdefs"
+    ),
+    "sources/spool": Row("decompress io errdefs"),
     "platforms": Row("descriptor errdefs"),
     "content": Row("content/protocols content/local content/ingest content/verifier"),
     "content/protocols": Row("descriptor"),

@@ -98,7 +98,7 @@ class _Search:
     def choose(self, index: Sequence[Descriptor], platform: Platform | None) -> Descriptor:
         """Return the manifest of the image that is meant."""
         self._count(len(index))
-        named = [entry for entry in index if self._name in (None, *_names(entry))]
+        named = [entry for entry in index if self._name is None or _is_named(entry, self._name)]
         matcher = Matcher(platform or host_platform())
         fitting = self._best(named, matcher)
         if not fitting:
@@ -250,6 +250,27 @@ def _names(entry: Descriptor) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, names)))
 
 
+def _is_named(entry: Descriptor, name: str) -> bool:
+    full = entry.annotations.get(FULL_NAME, "")
+    return name in _names(entry) or (bool(full) and _complete(full) == _complete(name))
+
+
+def _complete(name: str) -> str:
+    """Return a name with the registry, the repository and the tag that Docker adds to short ones.
+
+    >>> _complete("alpine")
+    'docker.io/library/alpine:latest'
+
+    Source: distribution/reference, normalize.go.
+    """
+    host, slash, path = name.partition("/")
+    if not slash or not (set(host) & set(".:") or host == "localhost"):
+        host, path = "docker.io", name
+    if host == "docker.io" and "/" not in path:
+        path = f"library/{path}"
+    return f"{host}/{path}" if ":" in path.rpartition("/")[2] else f"{host}/{path}:latest"
+
+
 def _by_name(entries: Iterable[Descriptor]) -> dict[tuple[str, ...], list[Descriptor]]:
     groups: dict[tuple[str, ...], list[Descriptor]] = {}
     for entry in entries:
@@ -273,7 +294,13 @@ def _architecture(found: _Found) -> str:
 
 
 def _distinct(found: Iterable[_Found]) -> list[_Found]:
-    return list({image.descriptor.digest: image for image in found}.values())
+    """Return each image once, with all names that lead to it."""
+    images: dict[str, _Found] = {}
+    for image in found:
+        known = images.get(image.descriptor.digest)
+        names = dict.fromkeys(known.names + image.names) if known else image.names
+        images[image.descriptor.digest] = _Found(image.descriptor, tuple(names), image.platform)
+    return list(images.values())
 
 
 def _listed(images: Sequence[_Found]) -> str:

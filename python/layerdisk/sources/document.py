@@ -68,14 +68,22 @@ def check_size(name: str, size: int) -> None:
 
 
 def parse(name: str, content: bytes) -> dict[str, Any]:
-    """Return the object that JSON text holds.
+    """Return the object that JSON text holds; otherwise as `parse_any`."""
+    value = parse_any(name, content)
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"{name} is not a JSON object")
+    return value
+
+
+def parse_any(name: str, content: bytes) -> object:
+    """Return the value that JSON text holds.
 
     Args:
         name: of the document, for messages.
         content: UTF-8.
 
     Raises:
-        InvalidArgument: it is not JSON or not an object, or is nested too deeply.
+        InvalidArgument: it is not JSON, or is nested too deeply.
     """
     depth = max(
         accumulate(_STEP[byte] for byte in _STRING.sub(b"", content).translate(None, _OTHERS)), default=0
@@ -85,11 +93,9 @@ def parse(name: str, content: bytes) -> dict[str, Any]:
             f"{name} is nested {depth} levels deep, and must not be nested more than {_MAX_DEPTH}"
         )
     try:
-        value = json.loads(content.decode())
+        value: object = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{name} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InvalidArgument(f"{name} is not a JSON object")
     return value
 
 
@@ -117,6 +123,23 @@ def check_kind(name: str, value: dict[str, Any], media_type: str) -> None:
     same_kind = media_types.is_index if is_index else media_types.is_manifest
     if says and not same_kind(says):
         raise InvalidArgument(f"{name} is {kind} by its descriptor, and its mediaType is {shown(says)}")
+
+
+def kind_of(name: str, value: dict[str, Any]) -> str:
+    """Return the media type of a document without a descriptor; an OCI document need not name its own.
+
+    Raises:
+        InvalidArgument: it is neither a manifest nor an index.
+    """
+    own = value.get("mediaType")
+    if isinstance(own, str) and own:
+        if media_types.is_manifest(own) or media_types.is_index(own):
+            return own
+    elif "manifests" in value:
+        return media_types.OCI_INDEX
+    elif "config" in value and "layers" in value:
+        return media_types.OCI_MANIFEST
+    raise InvalidArgument(f"{name} is neither the manifest of an image nor an index")
 
 
 def array(name: str, value: dict[str, Any], field: str) -> list[Any]:

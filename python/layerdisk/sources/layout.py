@@ -24,6 +24,14 @@ class LayoutDirectory(LocalStore):
         root: the directory.
     """
 
+    @property
+    def where(self) -> str:
+        """The directory, for messages."""
+        return self.root
+
+    def close(self) -> None:
+        """Do nothing: each reader is closed by itself."""
+
     def index(self) -> Sequence[Descriptor]:
         """Return what the layout's index lists.
 
