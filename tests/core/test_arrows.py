@@ -162,6 +162,15 @@ FACE = {
     "_record": Row(""),
     "_vmgroup": Row("errdefs"),
     "cli/serve": Row("cli/_options", late="containerd/config containerd/logs containerd/server"),
+    "registry": Row("", late="registry/client registry/credentials registry/reference"),
+    "registry/auth": Row("registry/credentials errdefs"),
+    "registry/blob": Row("registry/client descriptor errdefs"),
+    "registry/client": Row(
+        "registry/auth registry/credentials registry/reference descriptor media_types errdefs"
+    ),
+    "registry/credentials": Row("errdefs"),
+    "registry/push": Row("registry/client sources/layout descriptor errdefs"),
+    "registry/reference": Row("descriptor errdefs"),
     "containerd": Row(""),
     "containerd/api": Row(""),
     "containerd/config": Row("containerd/snapshots/snapshotter descriptor diff errdefs"),
@@ -206,6 +215,8 @@ CLOCKS_AND_CHANCE = {
     "containerd/diff_service": "time uuid.uuid4",  # how long it took; the name of an ingest without one
     "containerd/service": "time",  # how long a call took
     "containerd/snapshots/database": "time",  # when a snapshot was made
+    "registry/auth": "time",  # when a token is no longer valid
+    "registry/client": "random time",  # waits between attempts, not all the same
     "diff/process": "time",  # how long to wait for a process
     "diff/child_windows": "time",  # the same
     "rust: ext4/tree": "HashMap RandomState",  # the hash table's seed
@@ -221,6 +232,9 @@ REQUIREMENTS = {
     "containerd/service": "grpc",
     "containerd/snapshot_service": "google grpc",
     "containerd/upper": "zstandard",
+    "registry/blob": "urllib3",
+    "registry/client": "urllib3",
+    "registry/push": "urllib3",
 }
 
 
