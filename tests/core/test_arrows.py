@@ -162,7 +162,7 @@ FACE = {
     "_record": Row(""),
     "_vmgroup": Row("errdefs"),
     "cli/serve": Row("cli/_options", late="containerd/config containerd/logs containerd/server"),
-    "registry": Row("", late="registry/client registry/credentials registry/reference"),
+    "registry": Row("", for_types="registry/client registry/credentials registry/reference"),
     "registry/auth": Row("registry/credentials errdefs"),
     "registry/blob": Row("registry/client descriptor errdefs"),
     "registry/client": Row(
