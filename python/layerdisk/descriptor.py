@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .errdefs import InvalidArgument
-from .names import quote
+from .names import quote_text
 
 T = TypeVar("T")
 
@@ -129,15 +129,12 @@ def parse_digest(digest: str) -> tuple[str, str]:
     length = DIGEST_HEX_LENGTHS.get(algorithm)
     if length is None:
         known = ", ".join(DIGEST_HEX_LENGTHS)
-        raise InvalidArgument(f"digest {shown(digest)}: the algorithm must be one of {known}")
+        raise InvalidArgument(f"digest {quote_text(digest)}: the algorithm must be one of {known}")
     if not re.fullmatch(f"[0-9a-f]{{{length}}}", digits):
-        raise InvalidArgument(f"digest {shown(digest)}: {algorithm} needs {length} lower-case hex digits")
+        raise InvalidArgument(
+            f"digest {quote_text(digest)}: {algorithm} needs {length} lower-case hex digits"
+        )
     return algorithm, digits
-
-
-def shown(text: str) -> str:
-    """Return text from a document in quotes, safe for one line of a message (see `quote`)."""
-    return quote(text.encode("utf-8", "backslashreplace"))
 
 
 # Go's names of what platform.machine() gives, on any operating system and in lower case.

@@ -44,7 +44,7 @@ _OCI_LAYERS = (OCI_LAYER, OCI_LAYER_NONDISTRIBUTABLE)
 
 
 def parse(media_type: str) -> tuple[str, tuple[str, ...]]:
-    """Split a media type into its base and its suffixes, which are sorted as in containerd.
+    """Return a media type as its base and its suffixes, which are sorted as in containerd.
 
     >>> parse(OCI_LAYER + "+gzip+encrypted")
     ('application/vnd.oci.image.layer.v1.tar', ('encrypted', 'gzip'))
@@ -54,7 +54,7 @@ def parse(media_type: str) -> tuple[str, tuple[str, ...]]:
 
 
 def diff_compression(media_type: str) -> str:
-    """Tell how a layer of a media type is compressed, as far as its name says.
+    """Return how a layer of a media type is compressed, as far as its name says.
 
     Args:
         media_type: of a layer.
@@ -77,26 +77,26 @@ def diff_compression(media_type: str) -> str:
 
 
 def is_layer(media_type: str) -> bool:
-    """Tell whether a media type is that of a layer, applicable or not."""
+    """Return whether a media type is that of a layer, applicable or not."""
     return media_type.startswith(_OCI_LAYER_PREFIX) or parse(media_type)[0] in _DOCKER_LAYERS
 
 
 def is_non_distributable(media_type: str) -> bool:
-    """Tell whether a layer's media type forbids pushing it to a registry."""
+    """Return whether a layer's media type forbids pushing it to a registry."""
     base = parse(media_type)[0]
     return base.startswith((OCI_LAYER_NONDISTRIBUTABLE, DOCKER_FOREIGN_LAYER))
 
 
 def is_encrypted(media_type: str) -> bool:
-    """Tell whether a media type says that the data is encrypted."""
+    """Return whether a media type says that the data is encrypted."""
     return ENCRYPTED_SUFFIX in parse(media_type)[1]
 
 
 def is_index(media_type: str) -> bool:
-    """Tell whether a media type is that of a list of manifests."""
+    """Return whether a media type is that of a list of manifests."""
     return media_type in (OCI_INDEX, DOCKER_MANIFEST_LIST)
 
 
 def is_manifest(media_type: str) -> bool:
-    """Tell whether a media type is that of an image manifest."""
+    """Return whether a media type is that of an image manifest."""
     return media_type in (OCI_MANIFEST, DOCKER_MANIFEST)

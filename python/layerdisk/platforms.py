@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from .descriptor import Platform, linux_platform, shown
+from .descriptor import Platform, linux_platform
 from .errdefs import InvalidArgument
+from .names import quote_text
 
 __all__ = ["Matcher", "host_platform", "normalize", "parse_platform"]
 
@@ -70,7 +71,7 @@ def parse_platform(text: str) -> Platform:
     parts = text.split("/")
     if len(parts) not in (2, 3) or not all(map(_PART.fullmatch, parts)):
         raise InvalidArgument(
-            f"platform is {shown(text)}, and must be os/architecture or os/architecture/variant, "
+            f"platform is {quote_text(text)}, and must be os/architecture or os/architecture/variant, "
             "for example linux/arm64"
         )
     return normalize(Platform(os=parts[0], architecture=parts[1], variant="".join(parts[2:])))

@@ -322,6 +322,7 @@ def test_names_from_documents_are_quoted(layout: Layout) -> None:
         read_image(layout.root)
     assert "\x1b" not in str(caught.value)
     assert '"\\x1b]0;x\\x07" sha256:' in str(caught.value)
+    assert '"\\xe2\\x80\\xaeevil" sha256:' in str(caught.value)
     layout.index(layout.image() | {"digest": "sha256:\x1b[31m"})
     with pytest.raises(InvalidArgument, match=r'digest "sha256:\\x1b\[31m"'):
         read_image(layout.root)

@@ -105,30 +105,30 @@ FACE = {
     "sources": Row("", for_types="sources/manifest sources/name sources/open"),
     "sources/archive": Row(
         "sources/choose sources/document sources/layout sources/manifest sources/members "
-        "content decompress decompress/gzip descriptor media_types errdefs"
+        "content decompress decompress/gzip descriptor media_types names errdefs"
     ),
     "sources/choose": Row(
-        "sources/document sources/manifest content descriptor platforms media_types errdefs"
+        "sources/document sources/manifest content descriptor platforms media_types names errdefs"
     ),
-    "sources/directory": Row("sources/document content descriptor media_types errdefs"),
-    "sources/document": Row("content descriptor media_types errdefs"),
+    "sources/directory": Row("sources/document content descriptor media_types names errdefs"),
+    "sources/document": Row("content descriptor media_types names errdefs"),
     "sources/layout": Row("sources/document content descriptor media_types errdefs"),
-    "sources/manifest": Row("sources/document descriptor media_types errdefs"),
-    "sources/members": Row("sources/document descriptor errdefs"),
-    "sources/name": Row("descriptor errdefs"),
+    "sources/manifest": Row("sources/document descriptor media_types names errdefs"),
+    "sources/members": Row("sources/document names errdefs"),
+    "sources/name": Row("names errdefs"),
     "sources/open": Row(
         "sources/archive sources/choose sources/directory sources/layout sources/manifest sources/members "
         "sources/name sources/spool content descriptor platforms errdefs"
     ),
     "sources/spool": Row("decompress io errdefs"),
-    "platforms": Row("descriptor errdefs"),
+    "platforms": Row("descriptor names errdefs"),
     "content": Row("content/protocols content/local content/ingest content/verifier"),
     "content/protocols": Row("descriptor"),
-    "content/local": Row("content/protocols content/ingest content/ingest_files descriptor errdefs"),
+    "content/local": Row("content/protocols content/ingest content/ingest_files descriptor names errdefs"),
     "content/ingest": Row(
-        "content/protocols content/ingest_files descriptor io errdefs", for_types="content/local"
+        "content/protocols content/ingest_files descriptor io names errdefs", for_types="content/local"
     ),
-    "content/ingest_files": Row("content/protocols descriptor errdefs"),
+    "content/ingest_files": Row("content/protocols names errdefs"),
     "content/verifier": Row("descriptor io errdefs"),
     "diff": Row("cancel decompress io diff/chain diff/ocicrypt diff/options diff/program"),
     "diff/chain": Row("cancel decompress media_types names io errdefs"),

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..descriptor import parse_digest, shown
+from ..descriptor import parse_digest
 from ..errdefs import (
     Aborted,
     AlreadyExists,
@@ -28,6 +28,7 @@ from ..errdefs import (
     from_os_error,
 )
 from ..io import fsync_directory, is_same_file, lock
+from ..names import quote_text
 from . import ingest_files
 from .protocols import Status
 
@@ -179,7 +180,7 @@ class LocalWriter:
         try:
             yield
         except OSError as error:
-            raise from_os_error(error, f"{doing} ingest {shown(self._ref)}") from error
+            raise from_os_error(error, f"{doing} ingest {quote_text(self._ref)}") from error
 
     def _restore(self, file: io.FileIO) -> None:
         """Cut the file to what is in digest and size; where that fails, nobody may go on with it."""
@@ -197,7 +198,9 @@ class LocalWriter:
         if size > 0 and size != written:
             raise FailedPrecondition(f"unexpected commit size {written}, expected {size}")
         if on_disk != written:
-            raise Aborted(f"ingest {shown(self._ref)} has {on_disk} bytes on disk and {written} were written")
+            raise Aborted(
+                f"ingest {quote_text(self._ref)} has {on_disk} bytes on disk and {written} were written"
+            )
 
     def _publish(self, file: io.FileIO, digest: str) -> None:
         target = self._store.blob_path(digest)
@@ -205,7 +208,7 @@ class LocalWriter:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise AlreadyExists(f"content {digest}")
         if not is_same_file(file.fileno(), self._data_path):
-            raise Aborted(f"ingest {shown(self._ref)} was removed while it was written")
+            raise Aborted(f"ingest {quote_text(self._ref)} was removed while it was written")
         os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
         if sys.platform == "win32":
             file.close()  # an open file cannot be renamed there
@@ -227,7 +230,7 @@ class LocalWriter:
     def _claim(self) -> None:
         with _writers_guard:
             if self._directory in _writers:
-                raise Unavailable(f"ref {shown(self._ref)} is being written in this process")
+                raise Unavailable(f"ref {quote_text(self._ref)} is being written in this process")
             _writers[self._directory] = self
 
     def _release(self) -> None:
@@ -242,7 +245,7 @@ class LocalWriter:
         try:
             # Whoever commits renames the file: the lock is worth something only if the name still leads to it.
             if not lock(file.fileno(), wait=False) or not is_same_file(file.fileno(), self._data_path):
-                raise Unavailable(f"ref {shown(self._ref)} is being written by another process")
+                raise Unavailable(f"ref {quote_text(self._ref)} is being written by another process")
             self._file = file
             self._resume(file)
         except BaseException:
@@ -256,7 +259,9 @@ class LocalWriter:
         # A resume that fails truncates: a longer rest of other content must not get into the blob.
         if ref != self._ref or total is None or (self._total and total and total != self._total):
             if ref:
-                _log.warning("ingest %s was begun as %s: starting over", shown(self._ref), shown(ref))
+                _log.warning(
+                    "ingest %s was begun as %s: starting over", quote_text(self._ref), quote_text(ref)
+                )
             self.truncate(0)
             self._begin()
             return
@@ -267,7 +272,9 @@ class LocalWriter:
             size += len(piece)
         self._written = _Written(digest, size)
         if self._total and size > self._total:
-            _log.warning("ingest %s has %d of %d bytes: starting over", shown(self._ref), size, self._total)
+            _log.warning(
+                "ingest %s has %d of %d bytes: starting over", quote_text(self._ref), size, self._total
+            )
             self.truncate(0)
 
     def _begin(self) -> None:

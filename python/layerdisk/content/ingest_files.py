@@ -12,8 +12,8 @@ import re
 import stat
 from datetime import UTC, datetime
 
-from ..descriptor import shown
 from ..errdefs import FailedPrecondition, InvalidArgument
+from ..names import quote_text
 from .protocols import Status
 
 DATA = "data"
@@ -51,7 +51,7 @@ def open_own(path: str, flags: int) -> io.FileIO:
 
 def _check_regular(path: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise FailedPrecondition(f"{shown(path)} is not a regular file")
+        raise FailedPrecondition(f"{quote_text(path)} is not a regular file")
 
 
 def check_ref(ref: str) -> bytes:
@@ -65,7 +65,7 @@ def check_ref(ref: str) -> bytes:
     try:
         return ref.encode()
     except UnicodeEncodeError as error:
-        raise InvalidArgument(f"ref {shown(ref)} must be text that UTF-8 can hold") from error
+        raise InvalidArgument(f"ref {quote_text(ref)} must be text that UTF-8 can hold") from error
 
 
 def ingest_status(directory: str, ref: str) -> Status:

@@ -20,8 +20,9 @@ import shutil
 import stat
 from collections.abc import Iterator
 
-from ..descriptor import DIGEST_HEX_LENGTHS, Descriptor, parse_digest, shown
+from ..descriptor import DIGEST_HEX_LENGTHS, Descriptor, parse_digest
 from ..errdefs import AlreadyExists, InvalidArgument, NotFound, from_os_error
+from ..names import quote_text
 from .ingest import LocalWriter
 from .ingest_files import check_ref, ingest_status, utc_time
 from .protocols import Info, Status
@@ -143,7 +144,7 @@ def open_regular(path: str) -> io.FileIO:
 
 def _check_regular(path: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise InvalidArgument(f"{shown(path)} is not a regular file")
+        raise InvalidArgument(f"{quote_text(path)} is not a regular file")
 
 
 @contextlib.contextmanager
@@ -161,9 +162,9 @@ def _ingest_errors(ref: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NotFound(f"ingest {shown(ref)}") from error
+        raise NotFound(f"ingest {quote_text(ref)}") from error
     except OSError as error:
-        raise from_os_error(error, f"ingest {shown(ref)}") from error
+        raise from_os_error(error, f"ingest {quote_text(ref)}") from error
 
 
 def _info(digest: str, stat: os.stat_result) -> Info:

@@ -16,8 +16,9 @@ from .. import media_types
 from ..content import ContentReader
 from ..decompress import detect
 from ..decompress.gzip import is_gzip
-from ..descriptor import Descriptor, parse_digest, shown
+from ..descriptor import Descriptor, parse_digest
 from ..errdefs import InvalidArgument, NotFound
+from ..names import quote_text
 from . import document
 from .choose import FULL_NAME
 from .layout import INDEX_FILE, parse_index
@@ -134,7 +135,7 @@ class DockerArchive:
         """Return the descriptor of a layer: its own digest, which for a plain tar is the diffID."""
         parse_diff_id(diff_id)
         if not isinstance(layer, str) or (place := self._members.find(_member(layer))) is None:
-            raise NotFound(f"{name}: the layer {shown(str(layer))} is not in the archive")
+            raise NotFound(f"{name}: the layer {quote_text(str(layer))} is not in the archive")
         with self._members.window(*place) as window:
             start = window.read(_PEEK_BYTES)
         if detect(start) is None:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from .. import media_types
 from ..content import Provider
-from ..descriptor import Descriptor, Platform, shown
+from ..descriptor import Descriptor, Platform
 from ..errdefs import InvalidArgument, LayerdiskError, NotFound
+from ..names import quote_text
 from ..platforms import Matcher, host_platform
 from .document import Documents, array, descriptors
 from .manifest import Image, Manifest, look_at, read_manifest
@@ -163,14 +164,14 @@ class _Search:
                     for child in reversed(children)
                 ]
             else:
-                self._artifacts[descriptor.digest] = f"content of type {shown(descriptor.media_type)}"
+                self._artifacts[descriptor.digest] = f"content of type {quote_text(descriptor.media_type)}"
 
     def _is_passed_over(self, descriptor: Descriptor) -> bool:
         stated = descriptor.platform
         if kind := descriptor.annotations.get(_REFERENCE_TYPE):
-            reason = f"an attachment of type {shown(kind)}"
+            reason = f"an attachment of type {quote_text(kind)}"
         elif descriptor.artifact_type:
-            reason = f"an artifact of type {shown(descriptor.artifact_type)}"
+            reason = f"an artifact of type {quote_text(descriptor.artifact_type)}"
         elif stated and _UNKNOWN in (stated.os, stated.architecture):
             reason = f"an artifact for the platform {stated}"
         else:
@@ -217,7 +218,7 @@ class _Search:
         """Return the error that says what is not there, and what is."""
         if not everything:
             self._raise_failure()
-        image = f"image {shown(self._ref)}" if self._ref is not None else "image"
+        image = f"image {quote_text(self._ref)}" if self._ref is not None else "image"
         if everything:
             return NotFound(f"no {image} for {platform} in {self._where}; there is {_listed(everything)}")
         reasons = [
@@ -312,7 +313,7 @@ def _listed(images: Sequence[_Found]) -> str:
     texts = []
     for image in images:
         unique = [name for name in image.names if counts[name] == 1]
-        names = "".join(f"{shown(name)} " for name in unique)
+        names = "".join(f"{quote_text(name)} " for name in unique)
         texts.append(f"{names}{image.descriptor.digest} ({image.platform or 'platform not named'})")
     return ", ".join(_cut(texts))
 

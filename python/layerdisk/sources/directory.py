@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from .. import media_types
 from ..content import ContentReader, open_regular
-from ..descriptor import Descriptor, parse_digest, shown
+from ..descriptor import Descriptor, parse_digest
 from ..errdefs import NotFound, from_os_error
+from ..names import quote_text
 from . import document
 
 MANIFEST_FILE = "manifest.json"
@@ -64,6 +65,6 @@ class SkopeoDirectory:
         try:
             return open_regular(path)
         except FileNotFoundError as error:
-            raise NotFound(f"{self.where} has no file {shown(os.path.basename(path))}") from error
+            raise NotFound(f"{self.where} has no file {quote_text(os.path.basename(path))}") from error
         except OSError as error:
             raise from_os_error(error, f"cannot read {path}") from error

@@ -14,8 +14,9 @@ from typing import Any
 
 from .. import media_types
 from ..content import Provider, Verifier
-from ..descriptor import Descriptor, shown
+from ..descriptor import Descriptor
 from ..errdefs import InvalidArgument
+from ..names import quote_text
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024  # containerd's MaxManifestSize
 _MAX_TOTAL_BYTES = 64 * 1024 * 1024  # all documents that are read to find one image
@@ -122,7 +123,7 @@ def check_kind(name: str, value: dict[str, Any], media_type: str) -> None:
         raise InvalidArgument(f"{name} is {kind} by its descriptor, and has the fields of {other}: {fields}")
     same_kind = media_types.is_index if is_index else media_types.is_manifest
     if says and not same_kind(says):
-        raise InvalidArgument(f"{name} is {kind} by its descriptor, and its mediaType is {shown(says)}")
+        raise InvalidArgument(f"{name} is {kind} by its descriptor, and its mediaType is {quote_text(says)}")
 
 
 def kind_of(name: str, value: dict[str, Any]) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import media_types
-from ..descriptor import Descriptor, Platform, parse_digest, shown
+from ..descriptor import Descriptor, Platform, parse_digest
 from ..errdefs import InvalidArgument
+from ..names import quote_text
 from .document import MAX_DOCUMENT_BYTES, Documents, array, descriptors
 
 _CONFIGS = (media_types.OCI_CONFIG, media_types.DOCKER_CONFIG)
@@ -64,13 +65,17 @@ def look_at(documents: Documents, descriptor: Descriptor) -> Manifest:
     """Return whether a manifest describes an image, and for which platform."""
     value = documents.read(descriptor)
     if artifact := value.get("artifactType"):
-        return Manifest(descriptor, f"an artifact of type {shown(str(artifact))}", None)
+        return Manifest(descriptor, f"an artifact of type {quote_text(str(artifact))}", None)
     config = _config(descriptor, value)
     layers = descriptors(array(descriptor.digest, value, "layers"))
     if layers and all(layer.media_type.endswith(_DOCUMENTS) for layer in layers):
-        return Manifest(descriptor, f"an artifact with content of type {shown(layers[0].media_type)}", None)
+        return Manifest(
+            descriptor, f"an artifact with content of type {quote_text(layers[0].media_type)}", None
+        )
     known = config.media_type in _CONFIGS
-    not_an_image = Manifest(descriptor, f"an artifact with a config of type {shown(config.media_type)}", None)
+    not_an_image = Manifest(
+        descriptor, f"an artifact with a config of type {quote_text(config.media_type)}", None
+    )
     if not known and config.size > MAX_DOCUMENT_BYTES:
         return not_an_image
     try:
@@ -114,7 +119,7 @@ def parse_diff_id(diff_id: object) -> None:
     """
     algorithm, _ = parse_digest(diff_id if isinstance(diff_id, str) else str(diff_id))
     if algorithm != "sha256":
-        raise InvalidArgument(f"diff_id {shown(str(diff_id))}: the algorithm must be sha256")
+        raise InvalidArgument(f"diff_id {quote_text(str(diff_id))}: the algorithm must be sha256")
 
 
 def _config(descriptor: Descriptor, value: dict[str, Any]) -> Descriptor:

@@ -12,8 +12,8 @@ import tarfile
 import threading
 from typing import Any
 
-from ..descriptor import shown
 from ..errdefs import InvalidArgument, NotFound, TruncatedStream
+from ..names import quote_text
 from .document import MAX_DOCUMENT_BYTES, check_size
 
 _MAX_MEMBERS = 100_000
@@ -73,7 +73,7 @@ class Members:
     def _place(self, name: str) -> tuple[int, int]:
         place = self.find(name)
         if place is None:
-            raise NotFound(f"{self.where} has no member {shown(name)}")
+            raise NotFound(f"{self.where} has no member {quote_text(name)}")
         return place
 
     def _scan(self) -> None:
@@ -104,7 +104,7 @@ class Members:
             end = member.offset_data + member.size
             if end > size:
                 raise TruncatedStream(
-                    f"{self.where} ends at byte {size}, and {shown(name)} goes on to byte {end}"
+                    f"{self.where} ends at byte {size}, and {quote_text(name)} goes on to byte {end}"
                 )
             self._places[name] = (member.offset_data, member.size)
 

@@ -6,8 +6,8 @@ import os
 import re
 from typing import NamedTuple
 
-from ..descriptor import shown
 from ..errdefs import InvalidArgument
+from ..names import quote_text
 
 TRANSPORTS = ("oci", "oci-archive", "docker-archive", "dir")
 _TRANSPORT = re.compile(r"([a-z][a-z-]+):(?!\\)(.*)", re.DOTALL)  # not the drive of a path of Windows
@@ -48,10 +48,12 @@ def parse_source(text: str) -> SourceName:
             transport, rest = found[1], found[2]
         elif found[2].startswith("//"):
             known = ", ".join(TRANSPORTS)
-            raise InvalidArgument(f"{shown(text)}: the transport must be one of {known}, or none for a path")
+            raise InvalidArgument(
+                f"{quote_text(text)}: the transport must be one of {known}, or none for a path"
+            )
     path, ref = _split(rest)
     if not path:
-        raise InvalidArgument(f"{shown(text)} has no path")
+        raise InvalidArgument(f"{quote_text(text)} has no path")
     return SourceName(transport, path, ref)
 
 
