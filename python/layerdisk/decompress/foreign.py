@@ -15,7 +15,6 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x5d\x00\x00", "lzma-compressed data"),
     (b"\x1f\x9d", "data of the program compress"),
     (b"\x1f\xa0", "data of the program compress"),
-    (b"\x1f\x8b", "gzip-like data with a method other than 8"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"PK\x03\x04", "a zip archive"),
     (b"hsqs", "a squashfs image"),

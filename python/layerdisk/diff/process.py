@@ -60,7 +60,9 @@ class ProcessReader:
         self._source_error: BaseException | None = None
         self._ended = False
         self._stopped = False
+        self._source_left = False  # nobody reads it for this link any more
         self._reading = threading.Lock()  # the pipes are not closed under a thread that reads
+        self._sourcing = threading.Lock()  # held while the source is read
         environment = {**os.environ, **dict(entry.partition("=")[::2] for entry in env)}
         self._child = self._start(command, environment, payload)
         self._feeder = threading.Thread(target=self._feed, name=f"layerdisk {name}", daemon=True)
@@ -131,9 +133,7 @@ class ProcessReader:
         """Wait for the exit status, which is as much a part of the result as the output."""
         self._await_exit()
         if self._source_error is None and self._child.status in (0, None):
-            while self._feeder.is_alive():  # others may read from the source after this
-                self._check_wanted()
-                self._feeder.join(_LOOK_SECONDS)
+            self._leave_source()
         if self._source_error is not None:
             raise self._source_error
         self._child.wait(0)  # its last words
@@ -161,19 +161,37 @@ class ProcessReader:
                 )
             self._child.wait(_LOOK_SECONDS)
 
+    def _leave_source(self) -> None:
+        """Wait for a read of the source that is under way; there is none after that, and others may read."""
+        self._source_left = True
+        while not self._sourcing.acquire(timeout=_LOOK_SECONDS):
+            self._check_wanted()
+        self._sourcing.release()
+
     def _feed(self) -> None:
         try:
-            while not self._stopped:
+            while (piece := self._next_piece()) and self._give(memoryview(piece)):
+                pass
+        except BaseException as error:
+            self._source_error = error
+        finally:
+            if self._source_error is not None:
+                self._child.kill()  # else it would take the end of its input for that of the stream
+            self._child.close_stdin()
+
+    def _next_piece(self) -> bytes:
+        """Return what comes next in the source, nothing at its end; its error is kept before anybody can ask."""
+        with self._sourcing:
+            if self._stopped or self._source_left:
+                return b""
+            try:
                 piece = self._source.read(_COPY_BYTES)
                 if piece is None:
                     raise BlockingIOError("the reader is in non-blocking mode and has no data now")
-                if not piece or not self._give(memoryview(piece)):
-                    break
-        except BaseException as error:
-            self._source_error = error
-            self._child.kill()  # else it would take the end of its input for that of the stream
-        finally:
-            self._child.close_stdin()
+            except BaseException as error:
+                self._source_error = error
+                return b""
+            return piece
 
     def _give(self, data: memoryview) -> bool:
         """Write all of the data; False if the program wants no more. Whether that is well, its status tells."""
