@@ -5,13 +5,17 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use layerdisk_core::error::Result;
-use layerdisk_core::ext4::directory::{Encoder, FileType};
-use layerdisk_core::ext4::inode;
-use layerdisk_core::ext4::writer::{Attributes, Writer};
-use layerdisk_core::ext4::xattr::{self, Xattrs};
+use layerdisk_core::ext4::finish::finish;
+use layerdisk_core::ext4::format::checksum::InodeId;
+use layerdisk_core::ext4::format::directory::{Encoder, FileType};
+use layerdisk_core::ext4::layout::Layout;
+use layerdisk_core::ext4::storage::{Storage, new_tree};
 use layerdisk_core::faults::{FaultSet, Faults};
+use layerdisk_core::layer::{LayerOptions, LayerWriter};
 use layerdisk_core::sink::Sink;
-use layerdisk_core::tar::{self, Input, Reader};
+use layerdisk_core::stream::Input;
+use layerdisk_core::tar::{self, CutEnd, Reader};
+use layerdisk_core::tree::Tree;
 use layerdisk_core::units::InodeNumber;
 
 const ENTRIES: u32 = 10_000;
@@ -57,7 +61,7 @@ fn tar_events(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let input = Chunks { rest: &archive, chunk: &[] };
-                let mut reader = Reader::new(input, tar::Rules { strict_end: true });
+                let mut reader = Reader::new(input, CutEnd::Refused);
                 let mut count = 0u32;
                 while let Some(entry) = reader.next_entry().expect("the archive is valid") {
                     while let Some(data) = reader.data().expect("the archive is whole") {
@@ -78,11 +82,11 @@ fn directories(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("directory");
     group.throughput(Throughput::Elements(ENTRIES.into()));
     group.bench_function("encode", |bencher| {
-        let mut encoder = Encoder::default();
+        let mut encoder = Encoder::new(&Layout::HCSSHIM);
         bencher.iter(|| {
-            encoder.start(InodeNumber(12), InodeNumber::ROOT);
+            encoder.start(InodeId::new(InodeNumber::FIRST_FREE), InodeNumber::ROOT);
             for (number, name) in (13..).zip(&names) {
-                encoder.push(InodeNumber(number), FileType::Regular, name);
+                encoder.push(InodeNumber::new(number), FileType::Regular, name);
             }
             black_box(encoder.finish());
         });
@@ -90,48 +94,35 @@ fn directories(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Creating the inodes, and writing all that follows the data: directories, inode table, bitmaps.
+/// Making nodes of entries, and writing all that follows the data: directories, inode table, bitmaps.
 fn inodes(criterion: &mut Criterion) {
-    let names: Vec<_> = (0..ENTRIES).map(|number| format!("file-{number:05}.txt").into_bytes()).collect();
     let mut group = criterion.benchmark_group("inodes");
     group.throughput(Throughput::Elements(ENTRIES.into()));
-    group.bench_function("create", |bencher| {
-        bencher.iter_with_large_drop(|| filled(&names));
-    });
-    group.bench_function("inode table and directories", |bencher| {
-        bencher.iter_batched(
-            || filled(&names),
-            |writer| writer.close().expect("the image closes").size,
-            criterion::BatchSize::LargeInput,
-        );
-    });
-    group.finish();
-}
-
-fn xattrs(criterion: &mut Criterion) {
-    let capability = (b"security.capability".to_vec(), vec![1; 20]);
-    let small = Xattrs::from([capability.clone(), (b"user.checksum".to_vec(), vec![2; 32])]);
-    let large = Xattrs::from([capability, (b"user.comment".to_vec(), vec![3; 1000])]);
-    let faults = Faults::new(FaultSet::NONE);
-    let mut group = criterion.benchmark_group("xattrs");
-    for (name, set) in [("place in the inode", small), ("place in a block", large)] {
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| xattr::place(black_box(&set), None, &faults).expect("they fit").reordered);
+    for (name, archive) in [("without xattrs", ustar()), ("with xattrs", pax())] {
+        group.bench_function(format!("create, {name}"), |bencher| {
+            bencher.iter_with_large_drop(|| filled(&archive));
+        });
+        group.bench_function(format!("finish, {name}"), |bencher| {
+            bencher.iter_batched(
+                || filled(&archive),
+                |(tree, storage, mut faults)| finish(tree, storage, &mut faults).expect("there is room").size,
+                criterion::BatchSize::LargeInput,
+            );
         });
     }
     group.finish();
 }
 
-fn filled(names: &[Vec<u8>]) -> Writer<Nowhere> {
-    let mut writer = Writer::new(Nowhere, Faults::new(FaultSet::NONE), MAXIMUM, false);
-    for name in names {
-        let parent = writer.make_parents(&[name]).expect("the root is there");
-        let attributes = Attributes { mode: inode::TYPE_REGULAR | 0o644, size: 100, ..Attributes::default() };
-        writer.create(parent, name, attributes).expect("the name is free");
-        writer.write(&[b'x'; 100]).expect("there is room");
-        writer.finish_file().expect("there is room");
+fn filled(archive: &[u8]) -> (Tree, Storage<Nowhere>, Faults) {
+    let mut reader = Reader::new(Chunks { rest: archive, chunk: &[] }, CutEnd::Refused);
+    let storage = Storage::new(Nowhere, Layout::HCSSHIM, MAXIMUM, false);
+    let faults = Faults::new(FaultSet::NONE);
+    let tree = new_tree().expect("the first names");
+    let mut layer = LayerWriter::new(tree, storage, faults, LayerOptions::default());
+    while let Some(entry) = reader.next_entry().expect("the archive is valid") {
+        layer.add(&entry, &mut reader).expect("there is room");
     }
-    writer
+    layer.finish().expect("nothing is removed")
 }
 
 fn ustar() -> Vec<u8> {
@@ -172,5 +163,5 @@ fn add(archive: &mut Vec<u8>, name: &str, kind: u8, data: &[u8]) {
     archive.resize(archive.len().next_multiple_of(tar::BLOCK_LEN), 0);
 }
 
-criterion_group!(parts, tar_events, directories, inodes, xattrs);
+criterion_group!(parts, tar_events, directories, inodes);
 criterion_main!(parts);

@@ -3,16 +3,18 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::container::vhd;
-use crate::entry::Mapper;
 use crate::error::Result;
-use crate::ext4::layout::maximum_disk_size;
-use crate::ext4::writer::Writer;
+use crate::ext4::finish::finish;
+use crate::ext4::layout::groups::maximum_disk_size;
+use crate::ext4::storage::{Storage, new_tree};
 use crate::faults::{Fault, FaultSet, Faults, Finding};
+use crate::layer::{LayerOptions, LayerWriter};
 use crate::options::{Options, Payload};
-use crate::pipeline::{self, Cancelable, Digest, Source};
+use crate::pipeline::{self, Cancelable, Source};
 use crate::sink::Sink;
 use crate::sink::output::Output;
-use crate::tar::{self, Input, Reader};
+use crate::stream::{Digest, Input};
+use crate::tar::{CutEnd, Reader};
 use crate::units::BlockNumber;
 
 /// What came of a conversion.
@@ -48,31 +50,39 @@ pub fn convert<S: Source>(source: &mut S, sink: impl Sink, options: &Options) ->
 
 fn write_ext4(input: &mut impl Input, sink: impl Sink, options: &Options) -> Result<Summary> {
     let faults = Faults::new(options.reproduced);
-    let mut reader = Reader::new(input, tar::Rules { strict_end: !faults.reproduces(Fault::B24CutPadding) });
-    let writer = Writer::new(sink, faults, maximum_disk_size(options.maximum_disk_size), options.inline_data);
-    let mut mapper = Mapper::new(writer, options);
+    let cut_end = match faults.reproduces(Fault::B24CutPadding) {
+        true => CutEnd::Accepted,
+        false => CutEnd::Refused,
+    };
+    let mut reader = Reader::new(input, cut_end);
+    let maximum = maximum_disk_size(options.maximum_disk_size);
+    let storage = Storage::new(sink, options.layout.clone(), maximum, options.inline_data);
+    let Options { convert_whiteout, convert_backslash, .. } = *options;
+    let mut layer =
+        LayerWriter::new(new_tree()?, storage, faults, LayerOptions { convert_whiteout, convert_backslash });
     while let Some(entry) = reader.next_entry()? {
-        mapper.faults().enter(&entry.name, entry.offset);
-        mapper.add(&entry, &mut reader).map_err(|error| error.in_entry(&entry.name, entry.offset))?;
+        layer.faults().enter(&entry.name, entry.offset);
+        layer.add(&entry, &mut reader).map_err(|error| error.in_entry(&entry.name, entry.offset))?;
     }
-    mapper.faults().enter(b"", reader.position());
+    layer.faults().enter(b"", reader.position());
     if reader.ended_without_marker() {
-        mapper.faults().found(Fault::B24NoMarker);
+        layer.faults().found(Fault::B24NoMarker);
     }
-    let image = mapper.close()?;
+    let (tree, storage, mut faults) = layer.finish()?;
+    let image = finish(tree, storage, &mut faults)?;
     Ok(Summary {
         digest: Digest { sha256: [0; 32], size: 0 }, // known when the last byte is read
         image_size: image.size,
         blocks: image.blocks,
         inodes: image.inodes,
         directories: image.directories,
-        findings: image.faults.into_findings(),
+        findings: faults.into_findings(),
     })
 }
 
 /// The input as it is.
 fn copy(input: &mut impl Input, sink: impl Sink) -> Result<Summary> {
-    let mut output = Output::new(sink, BlockNumber(0), u64::MAX);
+    let mut output = Output::new(sink, BlockNumber::default(), u64::MAX);
     while input.next_chunk()? {
         output.write(input.chunk())?;
     }
@@ -95,7 +105,7 @@ fn content_name(summary: &Summary, options: &Options) -> String {
         Payload::Raw => format!("raw sha256:{digest}"),
         Payload::Tar => format!(
             "{} sha256:{digest} whiteout={} backslash={} inline={} reproduce={} maximum={}",
-            options.layout.name(),
+            options.layout.name,
             u8::from(options.convert_whiteout),
             u8::from(options.convert_backslash),
             u8::from(options.inline_data),

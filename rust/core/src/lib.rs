@@ -4,14 +4,14 @@
 
 pub mod container;
 pub mod convert;
-pub mod entry;
 pub mod error;
 pub mod ext4;
 pub mod faults;
+pub mod layer;
 pub mod options;
-pub mod path;
 pub mod pipeline;
 pub mod sink;
+pub mod stream;
 pub mod tar;
+pub mod tree;
 pub mod units;
-pub mod whiteout;

@@ -2,6 +2,7 @@
 
 use crate::container::Container;
 use crate::error::{Error, Result};
+use crate::ext4::layout::Layout;
 use crate::faults::FaultSet;
 
 /// What the input is, and so what the payload of the container becomes.
@@ -11,13 +12,6 @@ pub enum Payload {
     Tar,
     /// Any bytes, taken as they are.
     Raw,
-}
-
-/// How an image is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// As hcsshim's tar2ext4 does it.
-    Hcsshim,
 }
 
 /// `layerdisk/options.py` has the same record.
@@ -31,7 +25,7 @@ pub struct Options {
     pub convert_whiteout: bool,
     pub convert_backslash: bool,
     pub inline_data: bool,
-    /// In bytes; 0 and values out of range as `layout::maximum_disk_size` takes them.
+    /// In bytes; 0 and values out of range as `groups::maximum_disk_size` takes them.
     pub maximum_disk_size: i64,
     /// `None`: derived from the content.
     pub vhd_unique_id: Option<[u8; 16]>,
@@ -43,7 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             payload: Payload::Tar,
-            layout: Layout::Hcsshim,
+            layout: Layout::HCSSHIM,
             reproduced: FaultSet::NONE,
             container: Container::Raw,
             convert_whiteout: false,
@@ -61,13 +55,10 @@ impl Payload {
 }
 
 impl Layout {
-    pub const NAMES: &[(&str, Self)] = &[("hcsshim", Self::Hcsshim)];
-
-    /// Its name, which is a part of what a unique id is derived from.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hcsshim => "hcsshim",
-        }
+    /// The layout of that name.
+    pub fn by_name(name: &str) -> Result<Self> {
+        let names: Vec<_> = Self::ALL.iter().map(|layout| (layout.name, *layout)).collect();
+        by_name("layout", &names, name).cloned()
     }
 }
 

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 use crate::sink::Sink;
-use crate::tar::Input;
+use crate::stream::{Digest, Input};
 
 /// Chunks under way at most: back-pressure, and the bound on memory.
 const CHUNKS: usize = 10;
@@ -40,13 +40,6 @@ pub trait Source {
 
     /// Looks for a reason to stop; called all the time.
     fn poll(&mut self) -> Result<()>;
-}
-
-/// The stream's SHA-256 and length, to the last byte.
-#[derive(Clone, Copy, Debug)]
-pub struct Digest {
-    pub sha256: [u8; 32],
-    pub size: u64,
 }
 
 /// Runs a stream through `consume` and the digest.

@@ -9,7 +9,7 @@ use layerdisk_core::container::Container;
 use layerdisk_core::container::vhd::FOOTER_LEN;
 use layerdisk_core::convert::{Summary, convert};
 use layerdisk_core::error::{Error, ErrorKind, Result};
-use layerdisk_core::ext4::layout;
+use layerdisk_core::ext4::layout::groups::maximum_disk_size;
 use layerdisk_core::faults::FaultSet;
 use layerdisk_core::options::{Options, Payload};
 use layerdisk_core::sink::Sink;
@@ -58,7 +58,7 @@ fn run(mut source: Pieces<'_>, tar_len: usize, options: &Options) -> (String, BT
     let mut image = Image {
         maximum: match options.payload {
             Payload::Raw => tar_len as u64,
-            Payload::Tar => layout::maximum_disk_size(options.maximum_disk_size),
+            Payload::Tar => maximum_disk_size(options.maximum_disk_size),
         },
         blocks: BTreeMap::new(),
         end: 0,

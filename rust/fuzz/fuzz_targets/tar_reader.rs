@@ -3,7 +3,8 @@
 #![no_main]
 
 use layerdisk_core::error::{Error, Result};
-use layerdisk_core::tar::{BLOCK_LEN, Data, Entry, Input, Reader, Rules};
+use layerdisk_core::stream::Input;
+use layerdisk_core::tar::{BLOCK_LEN, CutEnd, Data, Entry, Reader};
 use layerdisk_fuzz::mutation::mutate;
 use layerdisk_fuzz::pieces::Pieces;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
@@ -17,11 +18,10 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 
 fuzz_target!(|data: &[u8]| {
     let (chunks, tar) = data.split_first().map_or((0, data), |(chunks, tar)| (*chunks, tar));
-    let [lenient, strict] = [false, true].map(|strict_end| {
-        let rules = Rules { strict_end };
-        let all = read(Pieces::whole(tar), tar.len(), rules);
-        assert_same(&read(Pieces::cut(tar, chunks, PIECES), tar.len(), rules), &all);
-        check_skipping(tar, rules, &all);
+    let [lenient, strict] = [CutEnd::Accepted, CutEnd::Refused].map(|cut_end| {
+        let all = read(Pieces::whole(tar), tar.len(), cut_end);
+        assert_same(&read(Pieces::cut(tar, chunks, PIECES), tar.len(), cut_end), &all);
+        check_skipping(tar, cut_end, &all);
         all
     });
     match &strict.failure {
@@ -57,8 +57,8 @@ struct Failure {
     in_data: bool,
 }
 
-fn read(input: impl Input, tar_len: usize, rules: Rules) -> Contents {
-    let mut reader = Reader::new(input, rules);
+fn read(input: impl Input, tar_len: usize, cut_end: CutEnd) -> Contents {
+    let mut reader = Reader::new(input, cut_end);
     let mut entries = Vec::new();
     let mut failure = None;
     let mut end = 0;
@@ -126,8 +126,8 @@ fn assert_same(one: &Contents, other: &Contents) {
 }
 
 /// An entry left unread is skipped, whatever is wrong with its data: what follows must be the same.
-fn check_skipping(tar: &[u8], rules: Rules, all: &Contents) {
-    let mut reader = Reader::new(Pieces::whole(tar), rules);
+fn check_skipping(tar: &[u8], cut_end: CutEnd, all: &Contents) {
+    let mut reader = Reader::new(Pieces::whole(tar), cut_end);
     let mut entries = Vec::new();
     let mut failure = None;
     loop {

@@ -2,7 +2,7 @@
 
 use layerdisk_core::error::Result;
 use layerdisk_core::pipeline::Source;
-use layerdisk_core::tar::Input;
+use layerdisk_core::stream::Input;
 
 /// Pieces of random lengths, none of them empty.
 pub struct Pieces<'t> {

@@ -10,7 +10,7 @@ mod source;
 use layerdisk_core::container::vhd;
 use layerdisk_core::convert::Summary;
 use layerdisk_core::error::Result;
-use layerdisk_core::ext4::superblock::{Field, Superblock};
+use layerdisk_core::ext4::format::superblock::{Field, Superblock};
 use layerdisk_core::faults::{FAULTS, Finding};
 use layerdisk_core::options::Options;
 use layerdisk_core::sink::Sink;

@@ -2,8 +2,9 @@
 
 use layerdisk_core::container::Container;
 use layerdisk_core::error::Result;
+use layerdisk_core::ext4::layout::Layout;
 use layerdisk_core::faults::FaultSet;
-use layerdisk_core::options::{self, Layout, Payload, by_name};
+use layerdisk_core::options::{self, Payload, by_name};
 use pyo3::FromPyObject;
 
 /// The attributes of the Python record, by their names.
@@ -25,7 +26,7 @@ impl Options {
     pub fn to_core(&self) -> Result<options::Options> {
         Ok(options::Options {
             payload: by_name("payload", Payload::NAMES, &self.payload)?,
-            layout: by_name("layout", Layout::NAMES, &self.layout)?,
+            layout: Layout::by_name(&self.layout)?,
             reproduced: if self.reproduce_defects { FaultSet::ALL } else { FaultSet::NONE },
             container: by_name("container", Container::NAMES, &self.container)?,
             convert_whiteout: self.convert_whiteout,

@@ -7,24 +7,14 @@
 //! ..           directories, depth first
 //! T            inode tables of all groups
 //! M            per group: block bitmap, inode bitmap
-//! ..N          zeros up to the first block of the last group, where that lies behind
+//! ..N          zeros up to the first block of the last group, where that is later
 //! ```
 //!
-//! Features: ext_attr, sparse_super2 | filetype, extents, flex_bg, [inline_data] | large_file, huge_file,
-//! extra_isize, read-only, [dir_nlink]. No journal, no checksums, no UUID, no times.
+//! [`storage`] writes what comes with entries and [`finish`] the rest, told how by [`layout`], in the structures of
+//! [`format`]; what is only there to reproduce hcsshim is in [`hcsshim`].
 
-pub mod acl;
-pub mod bitmap;
-pub mod close;
-pub mod directory;
-pub mod extent;
-pub mod group_descriptor;
-pub mod inode;
+pub mod finish;
+pub mod format;
+pub mod hcsshim;
 pub mod layout;
-mod place;
-pub mod superblock;
-pub mod timestamp;
-pub mod tree;
-pub mod writer;
-pub mod xattr;
-pub mod xattr_order;
+pub mod storage;

@@ -28,7 +28,7 @@ impl<S: Sink> Output<S> {
 
     /// The block at the position, which is block aligned between entries.
     pub fn block(&self) -> Result<BlockNumber> {
-        u32::try_from(self.position() / BLOCK_SIZE).map(BlockNumber).map_err(|_| self.exceeded())
+        u32::try_from(self.position() / BLOCK_SIZE).map(BlockNumber::new).map_err(|_| self.exceeded())
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn pieces_of_any_size_arrive_in_order() {
         let mut expected = vec![0; 4096];
-        let mut output = Output::new(Vec::new(), BlockNumber(1), 1 << 30);
+        let mut output = Output::new(Vec::new(), BlockNumber::new(1), 1 << 30);
         for (i, len) in [1usize, 4095, 70_000, 5, 300_000, 1, 0, 65_536, 9].into_iter().enumerate() {
             let piece = vec![i as u8 + 1; len];
             output.write(&piece).unwrap();
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_maximum_is_kept() {
-        let mut output = Output::new(Vec::new(), BlockNumber(1), 8192);
+        let mut output = Output::new(Vec::new(), BlockNumber::new(1), 8192);
         output.write(&[1; 4096]).unwrap();
         assert!(output.write(&[1]).is_err());
         assert!(output.zeros(u64::MAX).is_err());

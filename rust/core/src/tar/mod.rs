@@ -1,51 +1,34 @@
 //! The layer tar as a stream of entries: bytes in, entries and their data out. Reads as Go's archive/tar does
 //! (USTAR, PAX, GNU, STAR, V7; sparse files in all four forms); docs/format.md gives the rules. Knows no file system.
 
+mod block;
 mod header;
+mod map;
 mod pax;
 mod sparse;
+mod stream;
 
 use crate::error::{Error, Result};
 use crate::faults::Fault;
-use header::{Block, Header};
+use crate::stream::Input;
+use crate::units::Time;
+pub use block::BLOCK_LEN;
+use block::{Block, text};
+use header::Header;
 use pax::Records;
 use sparse::Sparse;
+use stream::Stream;
 
-pub const BLOCK_LEN: usize = 512;
 /// Longest body of an extended header or long name in bytes. Source: Go, archive/tar.
 const MAX_META_LEN: u64 = 1 << 20;
 
-/// Where the plain tar comes from. Chunks are never empty.
-pub trait Input {
-    /// Fetches the next chunk; `false` at the end, and ever after.
-    fn next_chunk(&mut self) -> Result<bool>;
-
-    /// The chunk that was fetched last.
-    fn chunk(&self) -> &[u8];
-}
-
-impl<I: Input + ?Sized> Input for &mut I {
-    fn next_chunk(&mut self) -> Result<bool> {
-        (**self).next_chunk()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        (**self).chunk()
-    }
-}
-
-/// How strict the reader is.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// Refuse a stream that ends inside an entry's padding or behind an extended header (B24).
-    pub strict_end: bool,
-}
-
-/// Seconds since 1970, rounded down, and nanoseconds below 10^9.
+/// How the reader takes a stream that ends inside an entry's padding, or between extended headers and their entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time {
-    pub seconds: i64,
-    pub nanoseconds: u32,
+pub enum CutEnd {
+    /// As the end of the archive, as Go does.
+    Accepted,
+    /// As an archive that was cut short (B24).
+    Refused,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +65,7 @@ pub enum Data<'a> {
 
 pub struct Reader<I> {
     stream: Stream<I>,
-    rules: Rules,
+    cut_end: CutEnd,
     /// Stored bytes of the current entry that are not read yet, and the padding behind them.
     left: u64,
     padding: u64,
@@ -93,7 +76,7 @@ pub struct Reader<I> {
 
 /// What `x`, `L` and `K` headers say of the entry that follows.
 #[derive(Default)]
-struct Held {
+struct PendingHeaders {
     records: Option<Records>,
     name: Vec<u8>,
     linkname: Vec<u8>,
@@ -101,14 +84,21 @@ struct Held {
 }
 
 impl<I: Input> Reader<I> {
-    pub fn new(input: I, rules: Rules) -> Self {
-        let stream = Stream { input, at: 0, position: 0 };
-        Self { stream, rules, left: 0, padding: 0, sparse: None, ended: false, without_marker: false }
+    pub fn new(input: I, cut_end: CutEnd) -> Self {
+        Self {
+            stream: Stream::new(input),
+            cut_end,
+            left: 0,
+            padding: 0,
+            sparse: None,
+            ended: false,
+            without_marker: false,
+        }
     }
 
     /// Bytes taken from the stream so far.
     pub fn position(&self) -> u64 {
-        self.stream.position
+        self.stream.position()
     }
 
     /// Whether the stream ended between entries, or after one of the two zero blocks of the end marker.
@@ -118,9 +108,9 @@ impl<I: Input> Reader<I> {
 
     /// The next entry; what is left of the current one's data is skipped.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
-        let mut held = Held::default();
-        while let Some((offset, block)) = self.next_header(held.offset)? {
-            let start = *held.offset.get_or_insert(offset);
+        let mut pending = PendingHeaders::default();
+        while let Some((offset, block)) = self.next_header(pending.offset)? {
+            let start = *pending.offset.get_or_insert(offset);
             let mut header = Header::parse(&block).map_err(|error| error.at(offset))?;
             self.set_stored_size(&header).map_err(|error| error.at(offset))?;
             match header.typeflag {
@@ -130,23 +120,24 @@ impl<I: Input> Reader<I> {
                     if header.typeflag == b'g' {
                         return Ok(Some(global_entry(header, records, offset)));
                     }
-                    held.records = Some(records);
+                    pending.records = Some(records);
                 }
                 b'L' => {
-                    held.name = text(&self.meta_body("long name").map_err(|error| error.at(offset))?).to_vec()
+                    pending.name =
+                        text(&self.meta_body("long name").map_err(|error| error.at(offset))?).to_vec()
                 }
                 b'K' => {
-                    held.linkname =
+                    pending.linkname =
                         text(&self.meta_body("long link").map_err(|error| error.at(offset))?).to_vec()
                 }
                 _ => {
-                    let records = held.records.take().unwrap_or_default();
+                    let records = pending.records.take().unwrap_or_default();
                     records.apply(&mut header).map_err(|error| error.at(offset))?;
-                    if !held.name.is_empty() {
-                        header.name = std::mem::take(&mut held.name);
+                    if !pending.name.is_empty() {
+                        header.name = std::mem::take(&mut pending.name);
                     }
-                    if !held.linkname.is_empty() {
-                        header.linkname = std::mem::take(&mut held.linkname);
+                    if !pending.linkname.is_empty() {
+                        header.linkname = std::mem::take(&mut pending.linkname);
                     }
                     header.normalise_type();
                     self.set_stored_size(&header).map_err(|error| error.at(offset))?;
@@ -182,20 +173,20 @@ impl<I: Input> Reader<I> {
     }
 
     /// The next header block that is not zero, and its offset; `None` at the end of the archive.
-    fn next_header(&mut self, pending: Option<u64>) -> Result<Option<(u64, Block)>> {
+    fn next_header(&mut self, waiting: Option<u64>) -> Result<Option<(u64, Block)>> {
         if self.ended {
             return Ok(None);
         }
         self.skip_entry()?;
         if self.ended {
-            return self.end(pending);
+            return self.end(waiting);
         }
-        let offset = self.stream.position;
+        let offset = self.stream.position();
         let mut block = [0; BLOCK_LEN];
         match self.stream.read(&mut block)? {
             0 => {
                 self.without_marker = true;
-                return self.end(pending);
+                return self.end(waiting);
             }
             BLOCK_LEN => {}
             length => return Err(cut_header(length).at(offset)),
@@ -212,13 +203,13 @@ impl<I: Input> Reader<I> {
             }
             length => return Err(cut_header(length).at(offset + BLOCK_LEN as u64)),
         }
-        self.end(pending)
+        self.end(waiting)
     }
 
-    fn end(&mut self, pending: Option<u64>) -> Result<Option<(u64, Block)>> {
+    fn end(&mut self, waiting: Option<u64>) -> Result<Option<(u64, Block)>> {
         self.ended = true;
-        match pending {
-            Some(offset) if self.rules.strict_end => {
+        match waiting {
+            Some(offset) if self.cut_end == CutEnd::Refused => {
                 let message = "the archive ends behind an extended header, before the entry that it is for";
                 Err(Error::truncated(message).at(offset).fault(Fault::B24CutHeaders))
             }
@@ -231,16 +222,16 @@ impl<I: Input> Reader<I> {
         let left = std::mem::take(&mut self.left);
         let skipped = self.stream.skip(left)?;
         if skipped < left {
-            return Err(ends_in_data(left - skipped).at(self.stream.position));
+            return Err(ends_in_data(left - skipped).at(self.stream.position()));
         }
         let padding = std::mem::take(&mut self.padding);
         let skipped = self.stream.skip(padding)?;
         if skipped < padding {
             self.ended = true;
-            if self.rules.strict_end {
+            if self.cut_end == CutEnd::Refused {
                 let message =
                     format!("the archive ends in the padding behind data, {} bytes short", padding - skipped);
-                return Err(Error::truncated(message).at(self.stream.position).fault(Fault::B24CutPadding));
+                return Err(Error::truncated(message).at(self.stream.position()).fault(Fault::B24CutPadding));
             }
         }
         Ok(())
@@ -276,12 +267,12 @@ impl<I: Input> Reader<I> {
 
     fn read_sparse_map(&mut self, header: &mut Header, records: &Records, block: &Block) -> Result<()> {
         let map = if header.typeflag == b'S' {
-            Some(sparse::old_gnu_map(header, block, || self.stream.block())?)
+            Some(map::old_gnu(header, block, || self.stream.block())?)
         } else {
             match records.sparse(header)? {
                 pax::SparseForm::None => None,
                 pax::SparseForm::InRecords(map) => Some(map),
-                pax::SparseForm::InData => Some(sparse::map_in_data(|| self.data_block())?),
+                pax::SparseForm::InData => Some(map::in_data(|| self.data_block())?),
             }
         };
         if let Some(map) = map {
@@ -297,73 +288,6 @@ impl<I: Input> Reader<I> {
         };
         self.left = left;
         self.stream.block()
-    }
-}
-
-/// The input with a cursor.
-struct Stream<I> {
-    input: I,
-    /// Position in the current chunk.
-    at: usize,
-    position: u64,
-}
-
-impl<I: Input> Stream<I> {
-    /// Bytes left in the chunk, of the next one where there are none; 0 at the end.
-    fn available(&mut self) -> Result<usize> {
-        let left = self.input.chunk().len() - self.at;
-        if left > 0 {
-            return Ok(left);
-        }
-        self.at = 0;
-        let more = self.input.next_chunk()?;
-        Ok(if more { self.input.chunk().len() } else { 0 })
-    }
-
-    /// So many of the available bytes.
-    fn take(&mut self, length: usize) -> &[u8] {
-        let start = self.at;
-        self.at += length;
-        self.position += length as u64;
-        self.input.chunk().get(start..self.at).unwrap_or_default()
-    }
-
-    /// Fills the target as far as the stream reaches; returns how far.
-    fn read(&mut self, target: &mut [u8]) -> Result<usize> {
-        let mut filled = 0;
-        while let Some(rest) = target.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let length = self.available()?.min(rest.len());
-            if length == 0 {
-                break;
-            }
-            if let Some(place) = rest.get_mut(..length) {
-                place.copy_from_slice(self.take(length));
-            }
-            filled += length;
-        }
-        Ok(filled)
-    }
-
-    fn block(&mut self) -> Result<Block> {
-        let mut block = [0; BLOCK_LEN];
-        match self.read(&mut block)? {
-            BLOCK_LEN => Ok(block),
-            _ => Err(Error::truncated("the archive ends in the sparse map")),
-        }
-    }
-
-    fn skip(&mut self, length: u64) -> Result<u64> {
-        let mut skipped = 0;
-        while skipped < length {
-            let available = self.available()? as u64;
-            if available == 0 {
-                break;
-            }
-            let step = available.min(length - skipped);
-            self.take(step as usize);
-            skipped += step;
-        }
-        Ok(skipped)
     }
 }
 
@@ -408,11 +332,6 @@ fn global_entry(header: Header, records: Records, offset: u64) -> Entry {
         xattrs: if valid { records.xattrs() } else { Vec::new() },
         offset,
     }
-}
-
-/// A field's bytes up to the first NUL.
-fn text(field: &[u8]) -> &[u8] {
-    field.split(|&b| b == 0).next().unwrap_or_default()
 }
 
 fn ends_in_data(missing: u64) -> Error {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Time;
+use super::block::decimal;
 use super::header::Header;
-use super::sparse::{Fragment, Map};
+use super::map::{Fragment, Map};
 use crate::error::{Error, Result, quote};
+use crate::units::Time;
 
 const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 /// Values of these keys end up as C strings, so that they may hold no NUL.
@@ -164,23 +165,6 @@ fn record(body: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
         return Err(bad("its value holds a NUL byte"));
     }
     Ok((key, value, rest))
-}
-
-/// A signed decimal number of 64 bits: a sign if any, and digits.
-pub fn decimal(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0i64, |value, &digit| {
-        let digit = i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
-        let value = value.checked_mul(10)?;
-        if negative { value.checked_sub(digit) } else { value.checked_add(digit) }
-    })
 }
 
 /// `S` or `S.F`; nine digits of the fraction count.

@@ -1,23 +1,8 @@
 //! Sparse files: a map says where the stored fragments belong; the rest is holes.
 
-use super::BLOCK_LEN;
-use super::header::{Block, Format, Header, field, number};
-use super::pax::decimal;
-use crate::error::{Error, Result, quote};
-
-/// Blocks of an old GNU map behind the header, and bytes of a map in the data. Source: Go, archive/tar.
-const MAX_EXTENSIONS: usize = 2047;
-const MAX_MAP_LEN: usize = 1 << 20;
-const MAX_FRAGMENTS: i64 = 1 << 62;
-
-/// A stretch of stored data and where it belongs, in bytes; checked by `Sparse::new`.
-#[derive(Clone, Copy, Debug)]
-pub struct Fragment {
-    pub offset: i64,
-    pub length: i64,
-}
-
-pub type Map = Vec<Fragment>;
+use super::header::Header;
+use super::map::{Fragment, Map};
+use crate::error::{Error, Result};
 
 /// What comes next in a sparse file.
 pub enum Piece {
@@ -88,91 +73,6 @@ impl Sparse {
             Some((offset, length)) if length > taken => Some((offset + taken, length - taken)),
             _ => self.fragments.next(),
         };
-    }
-}
-
-/// The map in an old GNU header (type `S`) and the blocks behind it.
-pub fn old_gnu_map(
-    header: &mut Header,
-    block: &Block,
-    mut next_block: impl FnMut() -> Result<Block>,
-) -> Result<Map> {
-    if header.format != Format::Gnu {
-        return Err(Error::invalid_tar("a sparse file of type \"S\" needs a header in GNU format"));
-    }
-    header.size = number(block, 483, 12, "realsize")?;
-    let mut map = Map::new();
-    old_gnu_fragments(&mut map, block, 386, 4)?;
-    let mut more = field(block, 482, 1) != [0];
-    let mut extensions = 0;
-    while more {
-        extensions += 1;
-        if extensions > MAX_EXTENSIONS {
-            return Err(Error::invalid_tar(format!("the sparse map has more than {MAX_EXTENSIONS} blocks")));
-        }
-        let block = next_block()?;
-        old_gnu_fragments(&mut map, &block, 0, 21)?;
-        more = field(&block, 504, 1) != [0];
-    }
-    Ok(map)
-}
-
-fn old_gnu_fragments(map: &mut Map, block: &Block, at: usize, count: usize) -> Result<()> {
-    for at in (at..).step_by(24).take(count) {
-        if field(block, at, 1) == [0] {
-            break;
-        }
-        let offset = number(block, at, 12, "sparse offset")?;
-        map.push(Fragment { offset, length: number(block, at + 12, 12, "sparse length")? });
-    }
-    Ok(())
-}
-
-/// The map at the start of the data (PAX sparse format 1.0): a count and that many pairs, a line each number.
-pub fn map_in_data(mut next_block: impl FnMut() -> Result<Block>) -> Result<Map> {
-    let mut lines = Lines { bytes: Vec::new(), taken: 0, read: 0 };
-    let count = lines.number(&mut next_block)?;
-    if !(0..MAX_FRAGMENTS).contains(&count) {
-        return Err(Error::invalid_tar(format!(
-            "the sparse map's count is {count}, not from 0 to {}",
-            MAX_FRAGMENTS - 1
-        )));
-    }
-    let mut map = Map::new();
-    for _ in 0..count {
-        let offset = lines.number(&mut next_block)?;
-        map.push(Fragment { offset, length: lines.number(&mut next_block)? });
-    }
-    Ok(map)
-}
-
-struct Lines {
-    bytes: Vec<u8>,
-    taken: usize,
-    read: usize,
-}
-
-impl Lines {
-    fn number(&mut self, next_block: &mut impl FnMut() -> Result<Block>) -> Result<i64> {
-        loop {
-            let rest = self.bytes.get(self.taken..).unwrap_or_default();
-            if let Some(end) = rest.iter().position(|&b| b == b'\n') {
-                let line = rest.get(..end).unwrap_or_default();
-                let value = decimal(line).ok_or_else(|| {
-                    Error::invalid_tar(format!("the sparse map has {} for a number", quote(line)))
-                });
-                self.taken += end + 1;
-                return value;
-            }
-            self.read += BLOCK_LEN;
-            if self.read > MAX_MAP_LEN {
-                return Err(Error::invalid_tar(format!("the sparse map has more than {MAX_MAP_LEN} bytes")));
-            }
-            let block = next_block()?;
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-            self.bytes.extend_from_slice(&block);
-        }
     }
 }
 

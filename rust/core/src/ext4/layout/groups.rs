@@ -1,6 +1,7 @@
-//! Where things go: pure arithmetic on sizes and numbers. Also the 32-bit forms of it that hcsshim computes.
+//! How large the disk may be, and how many groups it has: pure arithmetic on sizes and numbers.
 
-use crate::ext4::group_descriptor;
+use crate::ext4::format::inode;
+use crate::ext4::layout::{GroupChoice, Layout, ReservedDescriptors};
 use crate::units::{BLOCK_SIZE, BLOCKS_PER_GROUP, blocks_for};
 
 /// Maximum disk size in bytes if none is asked for, and the largest possible: 2^32 blocks.
@@ -8,7 +9,7 @@ pub const DEFAULT_MAXIMUM_DISK_SIZE: i64 = 1 << 34;
 const LARGEST_DISK_SIZE: u64 = 1 << 44;
 
 /// Inodes per group are a multiple of what fits in a block, and have one bitmap block.
-const INODES_PER_BLOCK: u32 = (BLOCK_SIZE / super::inode::LEN as u64) as u32;
+const INODES_PER_BLOCK: u32 = (BLOCK_SIZE / inode::LEN as u64) as u32;
 const MAX_INODES_PER_GROUP: u32 = 32768;
 /// Each group has two bitmap blocks.
 const BITMAPS: u32 = 2;
@@ -22,11 +23,28 @@ pub fn maximum_disk_size(option: i64) -> u64 {
     }
 }
 
-/// Blocks set aside behind the superblock for the group descriptors of a disk of the maximum size.
-pub fn reserved_descriptor_blocks(maximum_disk_size: u64) -> u32 {
-    let blocks = blocks_for(maximum_disk_size);
-    let groups = blocks.div_ceil(u64::from(BLOCKS_PER_GROUP));
-    groups.div_ceil(u64::from(group_descriptor::PER_BLOCK)) as u32
+impl Layout {
+    /// Descriptors in a block.
+    pub fn descriptors_per_block(&self) -> u32 {
+        (BLOCK_SIZE / self.descriptor_len as u64) as u32
+    }
+
+    /// Blocks after block 0 that are kept for the group descriptors.
+    pub fn reserved_descriptor_blocks(&self, maximum_disk_size: u64) -> u32 {
+        match self.reserved_descriptors {
+            ReservedDescriptors::ForMaximumSize => {
+                let groups = blocks_for(maximum_disk_size).div_ceil(u64::from(BLOCKS_PER_GROUP));
+                groups.div_ceil(u64::from(self.descriptors_per_block())) as u32
+            }
+        }
+    }
+
+    /// The groups of an image whose inode tables start at that block.
+    pub fn groups(&self, table_start: u32, inodes: u32) -> Groups {
+        match self.group_choice {
+            GroupChoice::Fewest => Groups::exact(table_start, inodes),
+        }
+    }
 }
 
 /// Number of groups and inodes in each.
@@ -39,20 +57,11 @@ pub struct Groups {
 impl Groups {
     /// The fewest groups that hold the blocks before the inode table, the table and the bitmaps.
     pub fn exact(table_start: u32, inodes: u32) -> Self {
-        best(|ipg| {
-            let data_blocks = u64::from(data_blocks_per_group(ipg));
-            let by_inodes = u64::from(inodes.saturating_sub(1) / ipg) * data_blocks + 1;
+        fewest(|inodes_per_group| {
+            let data_blocks = u64::from(data_blocks_per_group(inodes_per_group));
+            let by_inodes = u64::from(inodes.saturating_sub(1) / inodes_per_group) * data_blocks + 1;
             let groups = u64::from(table_start).max(by_inodes).div_ceil(data_blocks);
             u32::try_from(groups).unwrap_or(u32::MAX)
-        })
-    }
-
-    /// The same modulo 2^32 (N2, N2b).
-    pub fn wrapping(table_start: u32, inodes: u32) -> Self {
-        best(|ipg| {
-            let data_blocks = data_blocks_per_group(ipg);
-            let by_inodes = (inodes.wrapping_sub(1) / ipg).wrapping_mul(data_blocks).wrapping_add(1);
-            table_start.max(by_inodes).wrapping_add(data_blocks - 1) / data_blocks
         })
     }
 
@@ -62,7 +71,7 @@ impl Groups {
 
     /// Bytes of the inode tables of all groups.
     pub fn table_bytes(self) -> u64 {
-        self.inodes() * super::inode::LEN as u64
+        self.inodes() * inode::LEN as u64
     }
 
     pub fn table_blocks_per_group(self) -> u32 {
@@ -70,11 +79,13 @@ impl Groups {
     }
 }
 
-fn data_blocks_per_group(inodes_per_group: u32) -> u32 {
+/// Blocks of a group that are neither table nor bitmap.
+pub fn data_blocks_per_group(inodes_per_group: u32) -> u32 {
     BLOCKS_PER_GROUP - inodes_per_group / INODES_PER_BLOCK - BITMAPS
 }
 
-fn best(groups: impl Fn(u32) -> u32) -> Groups {
+/// The smallest number of groups, and the first number of inodes per group that gives it.
+pub fn fewest(groups: impl Fn(u32) -> u32) -> Groups {
     let mut best = Groups { count: u32::MAX, inodes_per_group: INODES_PER_BLOCK };
     for inodes_per_group in (INODES_PER_BLOCK..=MAX_INODES_PER_GROUP).step_by(INODES_PER_BLOCK as usize) {
         let count = groups(inodes_per_group);
@@ -87,7 +98,8 @@ fn best(groups: impl Fn(u32) -> u32) -> Groups {
 
 #[cfg(test)]
 mod tests {
-    use super::{Groups, maximum_disk_size, reserved_descriptor_blocks};
+    use super::maximum_disk_size;
+    use crate::ext4::layout::Layout;
 
     #[test]
     fn disk_sizes_and_descriptor_blocks() {
@@ -99,14 +111,7 @@ mod tests {
             (i64::MAX, 1 << 44, 1024),
         ] {
             assert_eq!(maximum_disk_size(option), size);
-            assert_eq!(reserved_descriptor_blocks(size), reserved);
+            assert_eq!(Layout::HCSSHIM.reserved_descriptor_blocks(size), reserved);
         }
-    }
-
-    #[test]
-    fn wrapping_differs_from_two_million_inodes_on() {
-        assert_eq!(Groups::exact(100, 2_097_344), Groups::wrapping(100, 2_097_344));
-        assert_eq!(Groups::wrapping(100, 2_097_345).count, 0);
-        assert_ne!(Groups::exact(100, 2_097_345).count, 0);
     }
 }

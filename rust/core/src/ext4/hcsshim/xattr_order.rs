@@ -4,21 +4,21 @@
 //! particular algorithm: insertion sort up to 12 items, the pattern-defeating quicksort of Peters beyond,
 //! in the variant of Go's library. docs/format.md gives the rules by the letters used here (Q1 to Q8).
 
-use crate::ext4::xattr::Item;
+use crate::ext4::format::xattr::XattrEntry;
 
 const INSERTION_MAX: usize = 12;
 const NINTHER_MIN: usize = 50;
 const CHEAP_PASS_ROUNDS: usize = 5;
-/// All exchanges of a ninther on a falling range.
+/// Number of exchanges in a ninther of a falling range.
 const FALLING_EXCHANGES: usize = 12;
 
-pub fn sort_as_hcsshim(items: &mut [Item<'_>]) {
+pub fn sort(items: &mut [XattrEntry<'_>]) {
     let n = items.len();
     Sorter { items }.sort(0, n, usize::BITS - n.leading_zeros());
 }
 
 struct Sorter<'s, 'i> {
-    items: &'s mut [Item<'i>],
+    items: &'s mut [XattrEntry<'i>],
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -30,17 +30,14 @@ enum Hint {
 
 impl Sorter<'_, '_> {
     /// Whether the item now at `x` is less than the one at `y`; any one of three comparisons suffices.
+    #[expect(clippy::indexing_slicing, reason = "positions are inside of a..b, which is inside of the list")]
     fn less(&self, x: usize, y: usize) -> bool {
-        match (self.items.get(x), self.items.get(y)) {
-            (Some(a), Some(b)) => a.index < b.index || a.name.len() < b.name.len() || a.name < b.name,
-            _ => false,
-        }
+        let (a, b) = (&self.items[x], &self.items[y]);
+        a.index < b.index || a.name.len() < b.name.len() || a.name < b.name
     }
 
     fn exchange(&mut self, x: usize, y: usize) {
-        if x.max(y) < self.items.len() {
-            self.items.swap(x, y);
-        }
+        self.items.swap(x, y);
     }
 
     fn sort(&mut self, mut a: usize, mut b: usize, mut budget: u32) {
@@ -128,9 +125,7 @@ impl Sorter<'_, '_> {
     }
 
     fn reverse(&mut self, a: usize, b: usize) {
-        if let Some(range) = self.items.get_mut(a..b) {
-            range.reverse();
-        }
+        (0..(b - a) / 2).for_each(|i| self.exchange(a + i, b - 1 - i));
     }
 
     /// Q6: mends a range that is nearly in order; tells whether it now is.
