@@ -1,25 +1,209 @@
 """layerdisk: container image layers as disks.
 
-`layerdisk.tar2ext4` converts a layer tar into an ext4 image, `layerdisk.lcow` does what containerd's LCOW differ does.
+A layer tar goes in, an ext4 image with overlayfs whiteouts comes out:
+
+    >>> import io, tarfile, layerdisk
+    >>> layer = io.BytesIO()
+    >>> with tarfile.open(fileobj=layer, mode="w") as tar:
+    ...     tar.addfile(tarfile.TarInfo(".wh.motd"))
+    >>> layer.seek(0)
+    0
+    >>> image = io.BytesIO()
+    >>> result = layerdisk.convert(layer, image, convert_whiteout=True)
+    >>> result.image_size, result.inodes, result.findings
+    (28672, 3, ())
+
+`convert` turns one layer into an image, `apply_image` all layers of an image that `read_image` finds, and `LcowDiffer`
+does what containerd's LCOW differ does. `inspect_image` shows what an image file holds. Every exception is a
+`LayerdiskError`, except those of the objects and files that are handed in.
+
+All names here are loaded when they are first used, so that `import layerdisk` costs next to nothing.
 """
 
-from __future__ import annotations
+__all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "AppliedLayer",
+    "BinaryProcessor",
+    "Canceled",
+    "ConversionError",
+    "ConvertResult",
+    "DataLoss",
+    "DeadlineExceeded",
+    "Descriptor",
+    "DiskSizeExceeded",
+    "Ext4SuperBlock",
+    "FailedPrecondition",
+    "Finding",
+    "Image",
+    "Inspection",
+    "Internal",
+    "InvalidArgument",
+    "InvalidEntry",
+    "InvalidTar",
+    "Layer",
+    "LayerdiskError",
+    "LcowDiffer",
+    "LocalStore",
+    "Mount",
+    "NoProcessor",
+    "NotFound",
+    "NotReproducible",
+    "OutOfRange",
+    "Payload",
+    "PermissionDenied",
+    "Platform",
+    "ResourceExhausted",
+    "TruncatedStream",
+    "TruncatedTar",
+    "Unauthenticated",
+    "Unavailable",
+    "Unknown",
+    "VhdFooter",
+    "__version__",
+    "apply_image",
+    "content",
+    "convert",
+    "convert_to_vhd",
+    "core_name",
+    "descriptor",
+    "diff",
+    "errdefs",
+    "ext4_file_system_size",
+    "image",
+    "inspect_image",
+    "inspection",
+    "is_device_ext4",
+    "lcow",
+    "media_types",
+    "mount",
+    "ocicrypt_decoders",
+    "read_ext4_superblock",
+    "read_footer",
+    "read_image",
+    "tar2ext4",
+    "vhd",
+]
 
-__all__ = ["__version__", "core_name"]
+TYPE_CHECKING = False  # as type checkers know it; to import typing for it would take longer than the rest
+if TYPE_CHECKING:
+    from . import (
+        content,
+        descriptor,
+        diff,
+        errdefs,
+        image,
+        inspection,
+        lcow,
+        media_types,
+        mount,
+        tar2ext4,
+        vhd,
+    )
+    from .content import LocalStore
+    from .descriptor import Descriptor, Platform
+    from .diff import BinaryProcessor, Payload, ocicrypt_decoders
+    from .errdefs import (
+        Aborted,
+        AlreadyExists,
+        Canceled,
+        ConversionError,
+        DataLoss,
+        DeadlineExceeded,
+        DiskSizeExceeded,
+        FailedPrecondition,
+        Internal,
+        InvalidArgument,
+        InvalidEntry,
+        InvalidTar,
+        LayerdiskError,
+        NoProcessor,
+        NotFound,
+        NotReproducible,
+        OutOfRange,
+        PermissionDenied,
+        ResourceExhausted,
+        TruncatedStream,
+        TruncatedTar,
+        Unauthenticated,
+        Unavailable,
+        Unknown,
+    )
+    from .image import AppliedLayer, Image, Layer, apply_image, read_image
+    from .inspection import Inspection, inspect_image
+    from .lcow import LcowDiffer
+    from .mount import Mount
+    from .tar2ext4 import (
+        ConvertResult,
+        Ext4SuperBlock,
+        Finding,
+        convert,
+        convert_to_vhd,
+        ext4_file_system_size,
+        is_device_ext4,
+        read_ext4_superblock,
+    )
+    from .vhd import VhdFooter, read_footer
+
+    __version__: str
+    core_name: str
+else:
+
+    def __getattr__(name: str) -> object:  # unseen by type checkers, for which any name would be there
+        return _load(name)
 
 
-def __getattr__(name: str) -> str:
-    """Find out the version and the core only when somebody asks: it costs start-up time."""
+# Where each public name is defined. errdefs.NotImplemented is left out: it would hide the builtin from `import *`.
+_NAMES = {
+    "layerdisk.tar2ext4": "ConvertResult Ext4SuperBlock Finding convert convert_to_vhd ext4_file_system_size "
+    "is_device_ext4 read_ext4_superblock",
+    "layerdisk.vhd": "VhdFooter read_footer",
+    "layerdisk.inspection": "Inspection inspect_image",
+    "layerdisk.lcow": "LcowDiffer",
+    "layerdisk.image": "AppliedLayer Image Layer apply_image read_image",
+    "layerdisk.content": "LocalStore",
+    "layerdisk.descriptor": "Descriptor Platform",
+    "layerdisk.diff": "BinaryProcessor Payload ocicrypt_decoders",
+    "layerdisk.mount": "Mount",
+    "layerdisk.errdefs": "Aborted AlreadyExists Canceled ConversionError DataLoss DeadlineExceeded DiskSizeExceeded "
+    "FailedPrecondition Internal InvalidArgument InvalidEntry InvalidTar LayerdiskError NoProcessor NotFound "
+    "NotReproducible OutOfRange PermissionDenied ResourceExhausted TruncatedStream TruncatedTar Unauthenticated "
+    "Unavailable Unknown",
+    "layerdisk.media_types": "",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+_SUBMODULES = {module.removeprefix("layerdisk."): module for module in _NAMES}
+
+
+def _load(name: str) -> object:
+    """Load a public name, a submodule, the version or the name of the core when somebody asks for it."""
+    if name in _HOMES or name in _SUBMODULES:
+        from importlib import import_module
+
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        return import_module(_SUBMODULES[name])
     if name == "core_name":
         from ._core import choose
 
         return choose()[0]
     if name == "__version__":
-        try:  # which is there at once, while the metadata take their time
-            from ._rust import __version__
-        except ImportError:
-            from importlib.metadata import version
-
-            return version("layerdisk")
-        return __version__
+        return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
+
+
+def _version() -> str:
+    try:  # the extension has it at hand, while metadata have to be searched for
+        from ._rust import __version__ as version
+    except ImportError:
+        from importlib import metadata
+
+        try:
+            return metadata.version("layerdisk")
+        except metadata.PackageNotFoundError:  # a source tree that is not installed
+            return "0+unknown"
+    return version

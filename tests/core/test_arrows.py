@@ -156,7 +156,11 @@ class Row(NamedTuple):
 
 
 FACE = {
-    "__init__": Row("", late="_core _rust"),
+    "__init__": Row(
+        "",
+        late="content descriptor diff errdefs image inspection lcow media_types mount tar2ext4 vhd _core _rust",
+        for_types="content descriptor diff errdefs image inspection lcow media_types mount tar2ext4 vhd",
+    ),
     "__main__": Row("cli"),
     "cli": Row("cli/_options errdefs", late="cli/convert cli/inspect cli/apply cli/serve __init__"),
     "cli/convert": Row("cli/_options cli/_progress cli/_show errdefs", late="tar2ext4 decompress"),
