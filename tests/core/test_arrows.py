@@ -162,16 +162,18 @@ FACE = {
         for_types="content descriptor diff errdefs image inspection lcow media_types mount tar2ext4 vhd",
     ),
     "__main__": Row("cli"),
-    "cli": Row("cli/_options errdefs", late="cli/convert cli/inspect cli/apply cli/serve __init__"),
+    "cli": Row("", late="cli/_options cli/_show cli/convert cli/inspect cli/apply cli/serve cli/completion errdefs"),
     "cli/convert": Row("cli/_options cli/_progress cli/_show errdefs", late="tar2ext4 decompress"),
-    "cli/inspect": Row("cli/_options cli/_show", late="inspection"),
+    "cli/inspect": Row("cli/_names cli/_options cli/_show", late="inspection", for_types="inspection vhd"),
     "cli/apply": Row(
         "cli/_options cli/_progress cli/_show",
         late="lcow image content descriptor mount diff",
-        for_types="content lcow",
+        for_types="content descriptor lcow",
     ),
-    "cli/_options": Row(""),
-    "cli/_progress": Row(""),
+    "cli/completion": Row("cli/_options", late="cli"),
+    "cli/_names": Row(""),
+    "cli/_options": Row("", late="__init__"),
+    "cli/_progress": Row("", for_types="content content/protocols descriptor"),
     "cli/_show": Row("errdefs"),
     "lcow": Row(
         "cancel content decompress/stream descriptor media_types mount names diff diff/watch tar2ext4 _vmgroup io "
@@ -287,8 +289,9 @@ FACE = {
 
 # Who asks for the time or for random numbers; nobody else may.
 CLOCKS_AND_CHANCE = {
-    "cli/_progress": "time",  # the rate that progress shows
     "_jobs": "time",  # how long to wait for jobs that were canceled
+    "cli/_progress": "time",  # when the bars were last drawn
+    "cli/inspect": "datetime",  # the times in an image, for people
     "lcow": "time",  # how long it took, for the log
     "content/protocols": "datetime",  # the type of times
     "content/ingest_files": "datetime os.urandom",  # when a blob was written; the names of temporary files
@@ -306,6 +309,8 @@ CLOCKS_AND_CHANCE = {
 }
 # What need not be installed with Python.
 REQUIREMENTS = {
+    "cli/_progress": "rich",
+    "cli/completion": "shtab",
     "decompress/gzip": "isal",
     "decompress/zstd": "zstandard",
     "containerd/content": "grpc",
@@ -466,7 +471,7 @@ def test_only_the_binding_names_pyo3() -> None:
     assert {path.relative_to(ROOT).parts[:2] for path in naming} == {("rust", "python")}
 
 
-def test_only_decompression_needs_more_than_the_standard_library() -> None:
+def test_modules_need_only_what_the_table_says_beside_the_standard_library() -> None:
     allowed = dict.fromkeys(python_imports(PACKAGE), "") | REQUIREMENTS
     standard = {*sys.stdlib_module_names, "_typeshed"}  # the latter has types only
     found = {name: imports.others - standard for name, imports in python_imports(PACKAGE).items()}

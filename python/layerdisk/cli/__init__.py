@@ -1,20 +1,18 @@
 """The command line: one module for each command, over the public functions.
 
-Exit status: 0 done, 1 failed (with one line on standard error), 2 wrong usage.
+Exit status: 0 done, 1 failed (with one line on standard error), 2 wrong usage, 128 + N ended by signal N.
 What a command does not need is not imported.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from ..errdefs import LayerdiskError
-from ._options import Formatter
+if TYPE_CHECKING:
+    import argparse
 
 # Each has a function `add` that adds its parser.
 COMMANDS = {
@@ -22,19 +20,31 @@ COMMANDS = {
     "inspect": "layerdisk.cli.inspect",
     "apply": "layerdisk.cli.apply",
     "serve": "layerdisk.cli.serve",
+    "completion": "layerdisk.cli.completion",
 }
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that ends the program as Ctrl-C does, so that whatever cleans up after that cleans up after this."""
+
+    def __init__(self, number: int, name: str) -> None:
+        super().__init__(f"ended by {name}")
+        self.number = number
 
 
 def entry_point() -> NoReturn:
     """Run as a program; to end without taking the interpreter down saves a tenth of a short run."""
-    os._exit(main())  # what was printed is flushed
+    if sys.stdout is not None:  # a name that its encoding lacks is no reason to fail after the work is done
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    os._exit(main(handle_signals=True))  # what was printed is flushed
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, handle_signals: bool = False) -> int:
     """Run a command line.
 
     Args:
         arguments: without the program's name; by default those of the process.
+        handle_signals: let SIGTERM and SIGHUP end it as Ctrl-C does; in the main thread only.
 
     Returns:
         The exit status.
@@ -42,23 +52,76 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: with status 2, the command line is wrong; with 0, after --help and --version.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    options = _parser(given).parse_args(given)
-    run: Callable[[argparse.Namespace], None] = options.run
     try:
+        if handle_signals:
+            _handle_signals()
+        options = _parse(sys.argv[1:] if arguments is None else arguments)
+        run: Callable[[argparse.Namespace], None] = options.run
         run(options)
         if sys.stdout is not None:  # as where it is closed
             sys.stdout.flush()
     except BrokenPipeError:  # the reader closed the pipe
         status = 1
-    except (LayerdiskError, OSError, ImportError, MemoryError) as error:
-        status = _failed("; ".join(str(error).split("\n")) or type(error).__name__)
-    except KeyboardInterrupt:
-        status = _failed("interrupted")
+    except KeyboardInterrupt as interrupt:
+        _complain(str(interrupt) or "interrupted")
+        status = 128 + (interrupt.number if isinstance(interrupt, Terminated) else 2)  # SIGINT
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of the Rust core too
+        if sys.flags.dev_mode:
+            raise
+        _complain(_reason(error))
+        status = 1
     else:
         return 0
     _end_output()
     return status
+
+
+def _parse(given: Sequence[str]) -> argparse.Namespace:
+    from ._options import CORES, make_parser
+
+    # Only the named command's parser is made, since making all takes a while.
+    names = (
+        [] if given[:1] == ["--version"] else [name for name in given[:1] if name in COMMANDS] or [*COMMANDS]
+    )
+    parser = make_parser([COMMANDS[name] for name in names])
+    options = parser.parse_args(given)
+    core = os.environ.get("LAYERDISK_CORE") or "auto"
+    if core not in CORES:
+        parser.error(f"LAYERDISK_CORE is {core!r} (choose from {', '.join(map(repr, CORES))})")
+    return options
+
+
+def _handle_signals() -> None:
+    import signal
+
+    def end(number: int, _: object) -> NoReturn:
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # it is said once; cleaning up is not to be interrupted by a repetition
+        raise Terminated(number, signal.Signals(number).name)
+
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # of which a system has one or two
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup's stays as it is
+            signal.signal(number, end)
+
+
+def _reason(error: BaseException) -> str:
+    from ..errdefs import LayerdiskError
+
+    text = "; ".join(str(error).splitlines())
+    if isinstance(error, (LayerdiskError, OSError, ImportError, MemoryError)):
+        return text or type(error).__name__
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _complain(reason: str) -> None:
+    if sys.stderr is not None:
+        from ._show import printable
+
+        print(f"layerdisk: {printable(reason)}", file=sys.stderr)
 
 
 def _end_output() -> None:
@@ -68,34 +131,3 @@ def _end_output() -> None:
             sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _failed(reason: str) -> int:
-    if sys.stderr is not None:
-        print(f"layerdisk: {reason}", file=sys.stderr)
-    return 1
-
-
-def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser of a command line: of one command where it is named, since making all takes a while."""
-    parser = argparse.ArgumentParser(
-        prog="layerdisk",
-        description="Container image layers as disks.",
-        allow_abbrev=False,
-        formatter_class=Formatter,
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in [name for name in given[:1] if name in COMMANDS] or COMMANDS:
-        importlib.import_module(COMMANDS[name]).add(commands)
-    return parser
-
-
-class _Version(argparse.Action):
-    """Prints the version, which takes a while to find out, only when asked."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from .. import __version__
-
-        print(f"layerdisk {__version__}")
-        parser.exit()

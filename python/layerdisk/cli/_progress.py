@@ -1,32 +1,162 @@
-"""How far a command is, for whoever watches."""
+"""How far a command is, for whoever watches: a bar for each input, on a terminal only."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import rich.progress
+
+    from ..content import LocalStore
+    from ..content.protocols import ContentReader
+    from ..descriptor import Descriptor
+
+_QUIET_SECONDS = 0.3  # a short run shows nothing, and does not load rich
+_REFRESH_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[int], None] | None]:
-    """Show how far it is, on a terminal only."""
+def bars() -> Iterator[Bars | None]:
+    """Show bars while the body runs, and clear them at its end; None where nobody watches."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
-    started = shown = time.monotonic()
-
-    def report(bytes_read: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if now - shown >= 0.1:
-            shown = now
-            megabytes = bytes_read / 1e6
-            rate = megabytes / (now - started)
-            print(f"\r\x1b[K{megabytes:.0f} MB, {rate:.0f} MB/s", end="", file=sys.stderr, flush=True)
-
+    shown = Bars()
     try:
-        yield report
+        yield shown
     finally:
-        if shown != started:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        shown.close()
+
+
+class Bars:
+    """The bars on the screen. It may be called from several threads."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._due = time.monotonic() + _QUIET_SECONDS
+        self._screen: rich.progress.Progress | None = None
+        self._closed = False
+
+    def add(self, name: str, total: int | None) -> Callable[[int], None]:
+        """Add a bar that appears when it first has something to show.
+
+        Args:
+            name: what is shown before the bar.
+            total: bytes of the input; None where they are not known.
+
+        Returns:
+            A function to be called often, with the number of bytes so far; a complete bar goes away.
+        """
+        bar: Any = None
+        shown_at = 0.0
+
+        def report(completed: int) -> None:
+            nonlocal bar, shown_at
+            now = time.monotonic()
+            complete = completed == total
+            if now < self._due or (now - shown_at < _REFRESH_SECONDS and not complete):
+                return
+            shown_at = now
+            with self._guard:
+                if (screen := self._started()) is None:
+                    return
+                if bar is None:
+                    bar = screen.add_task(name, total=total)
+                screen.update(bar, completed=completed, visible=not complete)
+
+        return report
+
+    def close(self) -> None:
+        """Clear the bars; nothing is shown from then on."""
+        with self._guard:
+            self._closed = True
+            if self._screen is not None:
+                self._screen.stop()
+
+    def _started(self) -> rich.progress.Progress | None:
+        if self._closed:
+            return None
+        if self._screen is None:
+            try:
+                self._screen = _screen()
+            except ImportError:  # installed without what it depends on: then nothing is shown
+                self._closed = True
+                return None
+            self._screen.start()
+        return self._screen
+
+
+def _screen() -> rich.progress.Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+        expand=True,
+    )
+
+
+class WatchedStore:
+    """A content store that shows how much of each blob was read, and of all together."""
+
+    def __init__(self, store: LocalStore, shown: Bars, blobs: Sequence[Descriptor]) -> None:
+        self._store = store
+        self._shown = shown
+        self._guard = threading.Lock()
+        self._read = 0
+        self._report = shown.add("all layers", sum(blob.size for blob in blobs)) if len(blobs) > 1 else None
+
+    def reader(self, descriptor: Descriptor) -> ContentReader:
+        """Open a blob, with a bar of its own."""
+        report = self._shown.add(descriptor.digest.partition(":")[2][:12], descriptor.size)
+        return _WatchedReader(self._store.reader(descriptor), report, self._add)
+
+    def _add(self, count: int) -> None:
+        if self._report is not None:
+            with self._guard:
+                self._read += count
+                self._report(self._read)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class _WatchedReader:
+    def __init__(
+        self, reader: ContentReader, report: Callable[[int], None], add: Callable[[int], None]
+    ) -> None:
+        self._reader = reader
+        self._report = report
+        self._add = add
+        self._read = 0
+
+    def read(self, size: int, /) -> bytes | None:
+        piece = self._reader.read(size)
+        count = len(piece or b"")
+        self._read += count
+        self._report(self._read)
+        self._add(count)
+        return piece
+
+    def close(self) -> None:
+        self._reader.close()

@@ -7,30 +7,35 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, given
-from ._progress import progress
+from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, add_json, given
+from ._progress import Bars, WatchedStore, bars
 from ._show import print_json
 
 if TYPE_CHECKING:
     from ..content import LocalStore
+    from ..descriptor import Descriptor
     from ..lcow import LcowDiffer
+
+
+_EXAMPLE = """
+# every layer of an image, each to DISKS/<diffID>/layer.vhd
+layerdisk apply IMAGE_LAYOUT --to DISKS
+# one layer of a content store, to DISK/layer.vhd
+layerdisk apply STORE --digest sha256:... --to DISK
+"""
 
 
 def add(commands: Any) -> None:
     """Add the command's parser."""
-    apply = add_command(
-        commands,
-        "apply",
-        _run,
-        "apply a layer, or all layers of an image, from a content store or OCI layout",
-    )
+    text = "apply a layer, or all layers of an image, from a content store or OCI image layout"
+    apply = add_command(commands, "apply", _run, text, _EXAMPLE)
     apply.add_argument(
-        "store", metavar="STORE", help="directory with blobs/, an OCI image layout for an image"
+        "store", metavar="STORE", help="directory with blobs/; an OCI image layout if an image is applied"
     )
     which = apply.add_mutually_exclusive_group()
-    which.add_argument("--digest", metavar="D", help="the layer with this digest, to DIR/layer.vhd")
+    which.add_argument("--digest", metavar="D", help="apply the layer with this digest, to DIR/layer.vhd")
     which.add_argument(
-        "--ref", metavar="R", help="the image of this name; its layers go to DIR/<diffID>/layer.vhd"
+        "--ref", metavar="R", help="apply the image with this name; its layers go to DIR/<diffID>/layer.vhd"
     )
     apply.add_argument(
         "--media-type",
@@ -45,6 +50,7 @@ def add(commands: Any) -> None:
         help="decrypt with ctd-decoder and the keys in this directory",
     )
     add_conversion_options(apply)
+    add_json(apply)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -57,18 +63,16 @@ def _run(options: argparse.Namespace) -> None:
 def _apply_blob(options: argparse.Namespace) -> None:
     from ..content import LocalStore
     from ..descriptor import Descriptor
-    from ..diff import with_decryption, with_progress
+    from ..diff import with_decryption
     from ..lcow import LAYER_FILE, MOUNT_TYPE
     from ..mount import Mount
 
     store = LocalStore(options.store)
     source = Descriptor(options.media_type, options.digest, store.info(options.digest).size)
     os.makedirs(options.to, exist_ok=True)
-    with progress() as report:
-        differ = _differ(store, options)
-        applied = differ.apply(
-            source, [Mount(MOUNT_TYPE, options.to)], with_progress(report), with_decryption(source)
-        )
+    with bars() as shown:
+        differ = _differ(_watched(store, shown, [source]), options)
+        applied = differ.apply(source, [Mount(MOUNT_TYPE, options.to)], with_decryption(source))
     _print_applied([(applied, os.path.join(options.to, LAYER_FILE))], options.json)
 
 
@@ -78,19 +82,23 @@ def _apply_layout(options: argparse.Namespace) -> None:
     from ..image import apply_image, read_image
 
     image = read_image(options.store, options.ref)
-    store = LocalStore(options.store)
-    with progress() as report:
+    blobs = list({layer.descriptor.digest: layer.descriptor for layer in image.layers}.values())
+    with bars() as shown:
+        store = _watched(LocalStore(options.store), shown, blobs)
         layers = apply_image(
             image,
             options.to,
             lambda: _differ(store, options),
             options=lambda blob: [with_decryption(blob)],
-            progress=report,
         )
     _print_applied([(layer.applied, layer.path) for layer in layers], options.json)
 
 
-def _differ(store: LocalStore, options: argparse.Namespace) -> LcowDiffer:
+def _watched(store: LocalStore, shown: Bars | None, blobs: Sequence[Descriptor]) -> Any:
+    return store if shown is None else WatchedStore(store, shown, blobs)
+
+
+def _differ(store: Any, options: argparse.Namespace) -> LcowDiffer:
     from ..diff import ocicrypt_decoders
     from ..lcow import LcowDiffer
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from ..errdefs import InvalidArgument
-from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, given
-from ._progress import progress
-from ._show import print_json, shown
+from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, add_json, given
+from ._progress import Bars, bars
+from ._show import findings_text, print_json, print_rows, size_text
 
-# As CONVERSION_OPTIONS
 _OPTIONS = (
     *CONVERSION_OPTIONS,
     "convert_whiteout",
@@ -24,24 +25,37 @@ _OPTIONS = (
     "vhd_unique_id",
 )
 
+_EXAMPLE = """
+# a layer to a VHD, as containerd on Windows has it
+layerdisk convert layer.tar.gz layer.vhd --convert-whiteout --append-vhd-footer
+# a tar from a pipe to an ext4 image
+tar --create --directory ROOT . | layerdisk convert - root.img
+"""
+
 
 def add(commands: Any) -> None:
     """Add the command's parser."""
-    convert = add_command(
-        commands, "convert", _run, "convert a layer tar (plain, gzip, zstd) to an ext4 image"
-    )
+    text = "convert a layer tar (plain, gzip, zstd) to an ext4 image"
+    convert = add_command(commands, "convert", _run, text, _EXAMPLE)
     convert.add_argument("input", metavar="IN", help="the layer, - for standard input")
     convert.add_argument(
-        "output", metavar="OUT", help="the image; replaced only when the new one is complete"
+        "output", metavar="OUT", type=_output, help="the image; replaced only when the new one is complete"
     )
     flag = {"action": "store_true", "default": None}
     convert.add_argument("--convert-whiteout", **flag, help="turn OCI whiteouts into those of overlayfs")
     convert.add_argument("--convert-backslash", **flag, help=r"take \ in names and link targets as /")
-    convert.add_argument("--append-vhd-footer", **flag, help="end the image with a VHD footer")
-    convert.add_argument("--only-append-vhd-footer", **flag, help="copy the input and append a VHD footer")
+    footer = convert.add_mutually_exclusive_group()
+    footer.add_argument("--append-vhd-footer", **flag, help="end the image with a VHD footer")
+    footer.add_argument("--only-append-vhd-footer", **flag, help="copy the input and append a VHD footer")
     convert.add_argument("--inline-data", **flag, help="keep the data of tiny files in their inodes")
-    convert.add_argument("--vhd-unique-id", type=_uuid, metavar="UUID", help="by default from the content")
+    convert.add_argument(
+        "--vhd-unique-id",
+        type=_uuid,
+        metavar="UUID",
+        help="of the footer (default: derived from the content)",
+    )
     add_conversion_options(convert)
+    add_json(convert)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -49,20 +63,36 @@ def _run(options: argparse.Namespace) -> None:
     from ..tar2ext4 import convert
 
     keywords = given(options, _OPTIONS)
-    with _input(options.input) as file, progress() as report:
+    with _input(options.input) as file, bars() as shown:
+        report = None if shown is None else _follow(shown, options.input, file)
         result = convert(decompress(file), options.output, progress=report, **keywords)
     if options.json:
         print_json(result)
         return
-    print(f"digest      {result.digest}")
-    print(f"size        {result.size}")
-    print(f"image size  {result.image_size}")
-    print(f"blocks      {result.blocks}")
-    print(f"inodes      {result.inodes}")
-    print(f"directories {result.directories}")
-    for finding in result.findings:
-        identical = ", bytes as hcsshim's" if finding.identical else ""
-        print(f"finding {finding.code}{identical}: {shown(finding.entry)}: {finding.message}")
+    print_rows(
+        [
+            ("digest", result.digest),
+            ("tar", size_text(result.size)),
+            ("image", size_text(result.image_size)),
+            ("blocks", f"{result.blocks:,}"),
+            ("inodes", f"{result.inodes:,}"),
+            ("directories", f"{result.directories:,}"),
+            *(("finding", line) for line in findings_text(result.findings)),
+        ]
+    )
+
+
+def _follow(shown: Bars, path: str, file: BinaryIO) -> Callable[[int], None]:
+    """Return a progress callback that shows how much of a file was read, or of a pipe's plain tar."""
+    size = _size(file)
+    report = shown.add(os.path.basename(path), size)
+    return report if size is None else lambda _: report(file.tell())
+
+
+def _size(file: BinaryIO) -> int | None:
+    """Return the size of a regular file; a pipe does not tell."""
+    status = os.fstat(file.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 @contextlib.contextmanager
@@ -76,6 +106,14 @@ def _input(path: str) -> Iterator[BinaryIO]:
     else:
         with open(path, "rb", buffering=0) as file:
             yield file
+
+
+def _output(path: str) -> str:
+    if path == "-":
+        raise argparse.ArgumentTypeError(
+            "'-': an image is not written from its start to its end, as a pipe must be; name a file"
+        )
+    return path
 
 
 def _uuid(text: str) -> Any:

@@ -9,14 +9,19 @@ from typing import Any
 from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, given
 
 
+_EXAMPLE = """
+# what belongs into containerd's configuration, and a unit for systemd
+layerdisk serve --print-config
+layerdisk serve --print-unit
+# run it
+layerdisk serve --root /var/lib/layerdisk
+"""
+
+
 def add(commands: Any) -> None:
     """Add the command's parser."""
-    serve = add_command(
-        commands,
-        "serve",
-        _run,
-        "run as a differ and snapshotter that containerd uses (extra: layerdisk[containerd])",
-    )
+    text = "run as a differ and snapshotter that containerd uses (extra: layerdisk[containerd])"
+    serve = add_command(commands, "serve", _run, text, _EXAMPLE)
     serve.add_argument(
         "--address", metavar="SOCK", help="socket to answer on (/run/layerdisk/layerdisk.sock)"
     )
