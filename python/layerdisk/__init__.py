@@ -62,25 +62,33 @@ __all__ = [
     "VhdFooter",
     "__version__",
     "apply_image",
+    "containerd",
     "content",
     "convert",
     "convert_to_vhd",
     "core_name",
+    "decompress",
     "descriptor",
     "diff",
     "errdefs",
     "ext4_file_system_size",
+    "host_platform",
     "image",
     "inspect_image",
     "inspection",
+    "io",
     "is_device_ext4",
     "lcow",
     "media_types",
     "mount",
+    "names",
     "ocicrypt_decoders",
+    "parse_platform",
+    "platforms",
     "read_ext4_superblock",
     "read_footer",
     "read_image",
+    "sources",
     "tar2ext4",
     "vhd",
 ]
@@ -88,15 +96,21 @@ __all__ = [
 TYPE_CHECKING = False  # as type checkers know it; to import typing for it would take longer than the rest
 if TYPE_CHECKING:
     from . import (
+        containerd,
         content,
+        decompress,
         descriptor,
         diff,
         errdefs,
         image,
         inspection,
+        io,
         lcow,
         media_types,
         mount,
+        names,
+        platforms,
+        sources,
         tar2ext4,
         vhd,
     )
@@ -133,6 +147,7 @@ if TYPE_CHECKING:
     from .inspection import Inspection, inspect_image
     from .lcow import LcowDiffer
     from .mount import Mount
+    from .platforms import host_platform, parse_platform
     from .tar2ext4 import (
         ConvertResult,
         Ext4SuperBlock,
@@ -169,7 +184,13 @@ _NAMES = {
     "FailedPrecondition Internal InvalidArgument InvalidEntry InvalidTar LayerdiskError NoProcessor NotFound "
     "NotReproducible OutOfRange PermissionDenied ResourceExhausted TruncatedStream TruncatedTar Unauthenticated "
     "Unavailable Unknown",
+    "layerdisk.containerd": "",
+    "layerdisk.decompress": "",
+    "layerdisk.io": "",
     "layerdisk.media_types": "",
+    "layerdisk.names": "",
+    "layerdisk.platforms": "host_platform parse_platform",
+    "layerdisk.sources": "",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = {module.removeprefix("layerdisk."): module for module in _NAMES}

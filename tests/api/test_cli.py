@@ -102,7 +102,7 @@ def test_what_convert_prints(tmp_path: Path, layer: Path, capsys: pytest.Capture
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [
         "digest       sha256:" + hashlib.sha256(LAYER).hexdigest(),
-        f"tar          60.0 KiB ({len(LAYER):,} bytes)",
+        f"tar          43.0 KiB ({len(LAYER):,} bytes)",
     ]
 
 
@@ -263,6 +263,7 @@ def test_a_standard_stream_may_be_closed(
         ["completion", "cmd"],
         ["apply", "x"],
         ["apply", "x", "--to", "y", "--ref", "a", "--digest", "b"],
+        ["apply", "x", "--to", "y", "--platform", "linux"],
         ["nothing"],
     ],
 )
@@ -298,7 +299,7 @@ def test_help(command: str | None, capsys: pytest.CaptureFixture[str]) -> None:
             or f"(layerdisk {command}" in text
         )
     else:
-        assert all(f"\n    {name} " in text for name in COMMANDS)
+        assert all(re.search(rf"^    {name}\s", text, re.M) for name in COMMANDS)
 
 
 @pytest.mark.parametrize("extension", [True, False], ids=["rust", "pure"])
@@ -331,6 +332,15 @@ def test_apply_a_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [layer.diff_id for layer in image.layers]
     assert all(Path(line.split()[2]).exists() for line in lines)
+
+
+def test_apply_the_image_of_a_platform(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    platform = read_image(DATA / "oci").platform
+    layout, to = str(DATA / "oci"), str(tmp_path / "disks")
+    named = f"{platform.os}/{platform.architecture}"
+    assert main(["apply", layout, "--platform", named, "--to", to]) == 0
+    assert main(["apply", layout, "--platform", "plan9/mips", "--to", to]) == 1
+    assert "plan9/mips" in capsys.readouterr().err
 
 
 def test_apply_a_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

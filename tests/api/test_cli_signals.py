@@ -128,6 +128,7 @@ def test_a_decoder_ends_with_the_command(tmp_path: Path, name: str, said: bytes)
     wait_until(
         lambda: (said_pid.exists() and said_pid.read_text().endswith("\n")) or process.poll() is not None
     )
+    time.sleep(0.5)  # until it waits for what the decoder says
     process.send_signal(signal.Signals[name])
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (128 + signal.Signals[name], b"", said)

@@ -69,12 +69,6 @@ def test_a_pipe_s_progress_is_its_bytes_and_rate(tmp_path: Path) -> None:
 SLOW = """
 import sys, time
 from layerdisk.cli import main
-import layerdisk._decompress, layerdisk.content
-def slowly(read):
-    def inner(self, size):
-        time.sleep(0.15)
-        return read(self, min(size, {step}))
-    return inner
 {patch}
 sys.exit(main(sys.argv[1:]))
 """
@@ -95,7 +89,7 @@ def slow(reader, writer, progress=None, **options):
     return convert(Slow(), writer, progress=progress, **options)
 t.convert = slow
 """
-    code = SLOW.format(step=1, patch=patch)
+    code = SLOW.format(patch=patch)
     command = [sys.executable, "-c", code, "convert", str(tmp_path / "layer.tar.gz"), str(tmp_path / "out")]
     status, shown = screen(command, b"")
     assert status == 0, shown
@@ -120,7 +114,7 @@ def reader(self, descriptor):
     return Slow()
 LocalStore.reader = reader
 """
-    code = SLOW.format(step=1, patch=patch)
+    code = SLOW.format(patch=patch)
     command = [sys.executable, "-c", code, "apply", str(DATA / "oci"), "--to", str(tmp_path / "disks")]
     status, shown = screen(command, b"")
     assert status == 0, shown

@@ -29,7 +29,7 @@ def test_a_name_is_that_of_its_module(name: str) -> None:
     assert getattr(layerdisk, name) is vars(importlib.import_module(module))[name]
 
 
-@pytest.mark.parametrize("name", SUBMODULES - {"cli"})
+@pytest.mark.parametrize("name", sorted(SUBMODULES - {"cli"}))
 def test_every_public_module_is_there_without_an_import(name: str) -> None:
     code = f"import layerdisk; print(layerdisk.{name}.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

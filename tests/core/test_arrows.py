@@ -155,19 +155,27 @@ class Row(NamedTuple):
     for_types: str = ""
 
 
+# The modules whose names `import layerdisk` offers.
+_OFFERED = (
+    "containerd content decompress descriptor diff errdefs image inspection io lcow media_types mount names "
+    "platforms sources tar2ext4 vhd"
+)
+
 FACE = {
     "__init__": Row(
         "",
-        late="content descriptor diff errdefs image inspection lcow media_types mount tar2ext4 vhd _core _rust",
-        for_types="content descriptor diff errdefs image inspection lcow media_types mount tar2ext4 vhd",
+        late=f"{_OFFERED} _core _rust",
+        for_types=_OFFERED,
     ),
     "__main__": Row("cli"),
-    "cli": Row("", late="cli/_options cli/_show cli/convert cli/inspect cli/apply cli/serve cli/completion errdefs"),
+    "cli": Row(
+        "", late="cli/_options cli/_show cli/convert cli/inspect cli/apply cli/serve cli/completion errdefs"
+    ),
     "cli/convert": Row("cli/_options cli/_progress cli/_show errdefs", late="tar2ext4 decompress"),
     "cli/inspect": Row("cli/_names cli/_options cli/_show", late="inspection", for_types="inspection vhd"),
     "cli/apply": Row(
         "cli/_options cli/_progress cli/_show",
-        late="lcow image content descriptor mount diff",
+        late="lcow image content descriptor platforms mount diff errdefs",
         for_types="content descriptor lcow",
     ),
     "cli/completion": Row("cli/_options", late="cli"),

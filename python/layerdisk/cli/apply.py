@@ -13,7 +13,7 @@ from ._show import print_json
 
 if TYPE_CHECKING:
     from ..content import LocalStore
-    from ..descriptor import Descriptor
+    from ..descriptor import Descriptor, Platform
     from ..lcow import LcowDiffer
 
 
@@ -35,7 +35,15 @@ def add(commands: Any) -> None:
     which = apply.add_mutually_exclusive_group()
     which.add_argument("--digest", metavar="D", help="apply the layer with this digest, to DIR/layer.vhd")
     which.add_argument(
-        "--ref", metavar="R", help="apply the image with this name; its layers go to DIR/<diffID>/layer.vhd"
+        "--ref",
+        metavar="R",
+        help="apply the image with this tag, full name or digest; its layers go to DIR/<diffID>/layer.vhd",
+    )
+    apply.add_argument(
+        "--platform",
+        type=_platform,
+        metavar="OS/ARCH[/VARIANT]",
+        help="platform of the image (default: Linux on this machine, or the only one there is)",
     )
     apply.add_argument(
         "--media-type",
@@ -81,7 +89,7 @@ def _apply_layout(options: argparse.Namespace) -> None:
     from ..diff import with_decryption
     from ..image import apply_image, read_image
 
-    image = read_image(options.store, options.ref)
+    image = read_image(options.store, options.ref, options.platform)
     blobs = list({layer.descriptor.digest: layer.descriptor for layer in image.layers}.values())
     with bars() as shown:
         store = _watched(LocalStore(options.store), shown, blobs)
@@ -92,6 +100,16 @@ def _apply_layout(options: argparse.Namespace) -> None:
             options=lambda blob: [with_decryption(blob)],
         )
     _print_applied([(layer.applied, layer.path) for layer in layers], options.json)
+
+
+def _platform(text: str) -> Platform:
+    from ..errdefs import InvalidArgument
+    from ..platforms import parse_platform
+
+    try:
+        return parse_platform(text)
+    except InvalidArgument as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _watched(store: LocalStore, shown: Bars | None, blobs: Sequence[Descriptor]) -> Any:

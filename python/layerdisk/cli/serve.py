@@ -8,7 +8,6 @@ from typing import Any
 
 from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, given
 
-
 _EXAMPLE = """
 # what belongs into containerd's configuration, and a unit for systemd
 layerdisk serve --print-config
