@@ -26,6 +26,7 @@ __all__ = [
     "AppliedLayer",
     "BinaryProcessor",
     "Canceled",
+    "Cancellation",
     "ConversionError",
     "ConvertResult",
     "DataLoss",
@@ -42,6 +43,7 @@ __all__ = [
     "InvalidEntry",
     "InvalidTar",
     "Layer",
+    "LayerProgress",
     "LayerdiskError",
     "LcowDiffer",
     "LocalStore",
@@ -62,6 +64,7 @@ __all__ = [
     "VhdFooter",
     "__version__",
     "apply_image",
+    "cancel",
     "containerd",
     "content",
     "convert",
@@ -96,6 +99,7 @@ __all__ = [
 TYPE_CHECKING = False  # as type checkers know it; to import typing for it would take longer than the rest
 if TYPE_CHECKING:
     from . import (
+        cancel,
         containerd,
         content,
         decompress,
@@ -114,6 +118,7 @@ if TYPE_CHECKING:
         tar2ext4,
         vhd,
     )
+    from .cancel import Cancellation
     from .content import LocalStore
     from .descriptor import Descriptor, Platform
     from .diff import BinaryProcessor, Payload, ocicrypt_decoders
@@ -143,7 +148,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unknown,
     )
-    from .image import AppliedLayer, Image, Layer, apply_image, read_image
+    from .image import AppliedLayer, Image, Layer, LayerProgress, apply_image, read_image
     from .inspection import Inspection, inspect_image
     from .lcow import LcowDiffer
     from .mount import Mount
@@ -175,7 +180,7 @@ _NAMES = {
     "layerdisk.vhd": "VhdFooter read_footer",
     "layerdisk.inspection": "Inspection inspect_image",
     "layerdisk.lcow": "LcowDiffer",
-    "layerdisk.image": "AppliedLayer Image Layer apply_image read_image",
+    "layerdisk.image": "AppliedLayer Image Layer LayerProgress apply_image read_image",
     "layerdisk.content": "LocalStore",
     "layerdisk.descriptor": "Descriptor Platform",
     "layerdisk.diff": "BinaryProcessor Payload ocicrypt_decoders",
@@ -191,6 +196,7 @@ _NAMES = {
     "layerdisk.names": "",
     "layerdisk.platforms": "host_platform parse_platform",
     "layerdisk.sources": "",
+    "layerdisk.cancel": "Cancellation",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = {module.removeprefix("layerdisk."): module for module in _NAMES}

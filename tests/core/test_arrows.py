@@ -157,8 +157,8 @@ class Row(NamedTuple):
 
 # The modules whose names `import layerdisk` offers.
 _OFFERED = (
-    "containerd content decompress descriptor diff errdefs image inspection io lcow media_types mount names "
-    "platforms sources tar2ext4 vhd"
+    "cancel containerd content decompress descriptor diff errdefs image inspection io lcow media_types "
+    "mount names platforms sources tar2ext4 vhd"
 )
 
 FACE = {
@@ -181,7 +181,7 @@ FACE = {
     "cli/completion": Row("cli/_options", late="cli"),
     "cli/_names": Row(""),
     "cli/_options": Row("", late="__init__"),
-    "cli/_progress": Row("", for_types="content content/protocols descriptor"),
+    "cli/_progress": Row("", for_types="descriptor image"),
     "cli/_show": Row("errdefs"),
     "lcow": Row(
         "cancel content decompress/stream descriptor media_types mount names diff diff/watch tar2ext4 _vmgroup io "

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import rich.progress
 
-    from ..content import LocalStore
-    from ..content.protocols import ContentReader
     from ..descriptor import Descriptor
+    from ..image import Layer, LayerProgress
 
 _QUIET_SECONDS = 0.3  # a short run shows nothing, and does not load rich
 _REFRESH_SECONDS = 0.1
@@ -116,47 +115,27 @@ def _screen() -> rich.progress.Progress:
     )
 
 
-class WatchedStore:
-    """A content store that shows how much of each blob was read, and of all together."""
+class LayerBars:
+    """A bar for each layer that is being read, and one for all together where there are several."""
 
-    def __init__(self, store: LocalStore, shown: Bars, blobs: Sequence[Descriptor]) -> None:
-        self._store = store
+    def __init__(self, shown: Bars, layers: Sequence[Layer]) -> None:
         self._shown = shown
-        self._guard = threading.Lock()
-        self._read = 0
-        self._report = shown.add("all layers", sum(blob.size for blob in blobs)) if len(blobs) > 1 else None
+        self._reports: dict[int, Callable[[int], None]] = {}
+        self._read: dict[int, int] = {}
+        size = sum(layer.descriptor.size for layer in dict.fromkeys(layers))
+        self._report = shown.add("all layers", size) if len(layers) > 1 else None
 
-    def reader(self, descriptor: Descriptor) -> ContentReader:
-        """Open a blob, with a bar of its own."""
-        report = self._shown.add(descriptor.digest.partition(":")[2][:12], descriptor.size)
-        return _WatchedReader(self._store.reader(descriptor), report, self._add)
-
-    def _add(self, count: int) -> None:
+    def __call__(self, progress: LayerProgress) -> None:
+        """Show how far a layer is."""
+        index, blob = progress.index, progress.layer.descriptor
+        if index not in self._reports:
+            self._reports[index] = self._shown.add(blob_name(blob), blob.size)
+        self._reports[index](progress.blob_bytes)
+        self._read[index] = progress.blob_bytes
         if self._report is not None:
-            with self._guard:
-                self._read += count
-                self._report(self._read)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+            self._report(sum(self._read.values()))
 
 
-class _WatchedReader:
-    def __init__(
-        self, reader: ContentReader, report: Callable[[int], None], add: Callable[[int], None]
-    ) -> None:
-        self._reader = reader
-        self._report = report
-        self._add = add
-        self._read = 0
-
-    def read(self, size: int, /) -> bytes | None:
-        piece = self._reader.read(size)
-        count = len(piece or b"")
-        self._read += count
-        self._report(self._read)
-        self._add(count)
-        return piece
-
-    def close(self) -> None:
-        self._reader.close()
+def blob_name(blob: Descriptor) -> str:
+    """Return the start of a blob's digest, as people know it from other tools."""
+    return blob.digest.partition(":")[2][:12]

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, add_json, given
-from ._progress import Bars, WatchedStore, bars
+from ._progress import LayerBars, bars, blob_name
 from ._show import print_json
 
 if TYPE_CHECKING:
     from ..content import LocalStore
-    from ..descriptor import Descriptor, Platform
+    from ..descriptor import Platform
     from ..lcow import LcowDiffer
 
 
@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> None:
 def _apply_blob(options: argparse.Namespace) -> None:
     from ..content import LocalStore
     from ..descriptor import Descriptor
-    from ..diff import with_decryption
+    from ..diff import with_blob_progress, with_decryption
     from ..lcow import LAYER_FILE, MOUNT_TYPE
     from ..mount import Mount
 
@@ -79,8 +79,12 @@ def _apply_blob(options: argparse.Namespace) -> None:
     source = Descriptor(options.media_type, options.digest, store.info(options.digest).size)
     os.makedirs(options.to, exist_ok=True)
     with bars() as shown:
-        differ = _differ(_watched(store, shown, [source]), options)
-        applied = differ.apply(source, [Mount(MOUNT_TYPE, options.to)], with_decryption(source))
+        applied = _differ(store, options).apply(
+            source,
+            [Mount(MOUNT_TYPE, options.to)],
+            with_decryption(source),
+            with_blob_progress(None if shown is None else shown.add(blob_name(source), source.size)),
+        )
     _print_applied([(applied, os.path.join(options.to, LAYER_FILE))], options.json)
 
 
@@ -90,14 +94,14 @@ def _apply_layout(options: argparse.Namespace) -> None:
     from ..image import apply_image, read_image
 
     image = read_image(options.store, options.ref, options.platform)
-    blobs = list({layer.descriptor.digest: layer.descriptor for layer in image.layers}.values())
+    store = LocalStore(options.store)
     with bars() as shown:
-        store = _watched(LocalStore(options.store), shown, blobs)
         layers = apply_image(
             image,
             options.to,
             lambda: _differ(store, options),
             options=lambda blob: [with_decryption(blob)],
+            layer_progress=None if shown is None else LayerBars(shown, image.layers),
         )
     _print_applied([(layer.applied, layer.path) for layer in layers], options.json)
 
@@ -112,11 +116,7 @@ def _platform(text: str) -> Platform:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _watched(store: LocalStore, shown: Bars | None, blobs: Sequence[Descriptor]) -> Any:
-    return store if shown is None else WatchedStore(store, shown, blobs)
-
-
-def _differ(store: Any, options: argparse.Namespace) -> LcowDiffer:
+def _differ(store: LocalStore, options: argparse.Namespace) -> LcowDiffer:
     from ..diff import ocicrypt_decoders
     from ..lcow import LcowDiffer
 
