@@ -75,6 +75,7 @@ __all__ = [
     "diff",
     "errdefs",
     "ext4_file_system_size",
+    "findings",
     "host_platform",
     "image",
     "inspect_image",
@@ -86,6 +87,7 @@ __all__ = [
     "mount",
     "names",
     "ocicrypt_decoders",
+    "options",
     "parse_platform",
     "platforms",
     "read_ext4_superblock",
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
         descriptor,
         diff,
         errdefs,
+        findings,
         image,
         inspection,
         io,
@@ -113,6 +116,7 @@ if TYPE_CHECKING:
         media_types,
         mount,
         names,
+        options,
         platforms,
         sources,
         tar2ext4,
@@ -148,6 +152,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unknown,
     )
+    from .findings import Finding
     from .image import AppliedLayer, Image, Layer, LayerProgress, apply_image, read_image
     from .inspection import Inspection, inspect_image
     from .lcow import LcowDiffer
@@ -156,7 +161,6 @@ if TYPE_CHECKING:
     from .tar2ext4 import (
         ConvertResult,
         Ext4SuperBlock,
-        Finding,
         convert,
         convert_to_vhd,
         ext4_file_system_size,
@@ -175,7 +179,7 @@ else:
 
 # Where each public name is defined. errdefs.NotImplemented is left out: it would hide the builtin from `import *`.
 _NAMES = {
-    "layerdisk.tar2ext4": "ConvertResult Ext4SuperBlock Finding convert convert_to_vhd ext4_file_system_size "
+    "layerdisk.tar2ext4": "ConvertResult Ext4SuperBlock convert convert_to_vhd ext4_file_system_size "
     "is_device_ext4 read_ext4_superblock",
     "layerdisk.vhd": "VhdFooter read_footer",
     "layerdisk.inspection": "Inspection inspect_image",
@@ -197,6 +201,8 @@ _NAMES = {
     "layerdisk.platforms": "host_platform parse_platform",
     "layerdisk.sources": "",
     "layerdisk.cancel": "Cancellation",
+    "layerdisk.findings": "Finding",
+    "layerdisk.options": "",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = {module.removeprefix("layerdisk."): module for module in _NAMES}

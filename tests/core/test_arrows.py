@@ -157,8 +157,8 @@ class Row(NamedTuple):
 
 # The modules whose names `import layerdisk` offers.
 _OFFERED = (
-    "cancel containerd content decompress descriptor diff errdefs image inspection io lcow media_types "
-    "mount names platforms sources tar2ext4 vhd"
+    "cancel containerd content decompress descriptor diff errdefs findings image inspection io lcow "
+    "media_types mount names options platforms sources tar2ext4 vhd"
 )
 
 FACE = {

@@ -49,9 +49,7 @@ def findings_text(findings: Iterable[Any]) -> list[str]:
         gathered.setdefault((finding.code, finding.identical), []).append(finding)
     lines = []
     for (code, identical), found in gathered.items():
-        count = sum(
-            counts if isinstance(counts := getattr(finding, "count", 1), int) else 1 for finding in found
-        )
+        count = sum(finding.count for finding in found)
         times = f" x {count:,}, first" if count > 1 else ""
         where = f"{quoted(found[0].entry)}: " if found[0].entry else ""
         same = " (the bytes are hcsshim's)" if identical else ""
