@@ -13,12 +13,15 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import zstandard
 from layerdisk import errdefs
 from layerdisk.cli import COMMANDS, main
+from layerdisk.cli._options import LAYOUTS
 from layerdisk.image import read_image
+from layerdisk.options import Layout
 from layerdisk.tar2ext4 import convert
 from tarfiles import archive, directory, regular
 
@@ -104,6 +107,10 @@ def test_what_convert_prints(tmp_path: Path, layer: Path, capsys: pytest.Capture
         "digest       sha256:" + hashlib.sha256(LAYER).hexdigest(),
         f"tar          43.0 KiB ({len(LAYER):,} bytes)",
     ]
+
+
+def test_layouts_are_those_of_the_options() -> None:
+    assert get_args(Layout) == LAYOUTS
 
 
 def test_findings_are_gathered_for_people_and_listed_for_programs(

@@ -106,7 +106,7 @@ def _screen() -> rich.progress.Progress:
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TaskProgressColumn(),
-        DownloadColumn(binary_units=True),
+        DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
@@ -130,10 +130,10 @@ class LayerBars:
         index, blob = progress.index, progress.layer.descriptor
         if index not in self._reports:
             self._reports[index] = self._shown.add(blob_name(blob), blob.size)
-        self._reports[index](progress.blob_bytes)
         self._read[index] = progress.blob_bytes
-        if self._report is not None:
+        if self._report is not None:  # first, so that it stays on top
             self._report(sum(self._read.values()))
+        self._reports[index](progress.blob_bytes)
 
 
 def blob_name(blob: Descriptor) -> str:
