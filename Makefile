@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: help system dev build test lint golden fuzz bench clean
+.PHONY: help system dev build test lint docs golden fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -23,7 +23,7 @@ dev: $(BIN)/python ## install the package (release build of the Rust core) and t
 	$(BIN)/python -m compileall -q python/layerdisk
 
 build: $(BIN)/python ## build the wheels (platform and pure Python) and the sdist into dist/
-	$(BIN)/python -m pip install --quiet maturin hatchling
+	$(BIN)/python -m pip install --quiet maturin hatchling ziglang auditwheel
 	packaging/build.sh $(BIN)/python dist
 
 test: ## run all tests
@@ -38,6 +38,10 @@ lint: ## check formatting, types and style
 	$(BIN)/ruff check python tests benches packaging rust/fuzz
 	$(BIN)/mypy
 	$(BIN)/stubtest layerdisk._rust --ignore-missing-stub
+
+docs: $(BIN)/python ## build the guide and the API reference into target/docs/
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env docs target/docs
 
 golden: ## write the golden dumps anew, to be read before they are committed
 	$(BIN)/python tests/golden/make.py
