@@ -18,6 +18,7 @@ need busybox busybox-static
 need docker-registry docker-registry
 need htpasswd apache2-utils
 need igzip isal # with which containerd, the benchmarks' peer, inflates
+need jq jq # of an example
 need g++ g++ # the fuzzer's engine is C++
 # The lists are needed in any case: the tests make a Debian root file system from the same mirror.
 apt-get -qq update
