@@ -93,6 +93,7 @@ __all__ = [
     "read_ext4_superblock",
     "read_footer",
     "read_image",
+    "registry",
     "sources",
     "tar2ext4",
     "vhd",
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
         names,
         options,
         platforms,
+        registry,
         sources,
         tar2ext4,
         vhd,
@@ -203,6 +205,7 @@ _NAMES = {
     "layerdisk.cancel": "Cancellation",
     "layerdisk.findings": "Finding",
     "layerdisk.options": "",
+    "layerdisk.registry": "",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = {module.removeprefix("layerdisk."): module for module in _NAMES}

@@ -158,7 +158,7 @@ class Row(NamedTuple):
 # The modules whose names `import layerdisk` offers.
 _OFFERED = (
     "cancel containerd content decompress descriptor diff errdefs findings image inspection io lcow "
-    "media_types mount names options platforms sources tar2ext4 vhd"
+    "media_types mount names options platforms registry sources tar2ext4 vhd"
 )
 
 FACE = {
