@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from images import busybox_layers, oci_archive
 from machine import missing
+from oci import busybox_layers, oci_archive
 from stack import SUITES, Stack, containerd_programs, running
 
 

@@ -8,6 +8,11 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from layerdisk.content import LocalStore
+from layerdisk.errdefs import NotFound
+from layerdisk.image import apply_image, read_image
+from layerdisk.lcow import LcowDiffer
+from layerdisk.sources import open_image
 from stack import Stack
 
 IMAGE = "example.test/busybox:1"
@@ -135,10 +140,6 @@ def test_the_same_layers_in_another_namespace_are_linked(stack: Start, image: Ca
 def test_the_disks_are_those_of_layerdisk_apply(
     stack: Start, image: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    from layerdisk.content import LocalStore
-    from layerdisk.image import apply_image, read_image
-    from layerdisk.lcow import LcowDiffer
-
     running = stack("lcow")
     running.ctr("image", "import", "--local", "--snapshotter", "layerdisk", image("+gzip"))
     layout = tmp_path / "layout"
@@ -147,3 +148,17 @@ def test_the_disks_are_those_of_layerdisk_apply(
     applied = apply_image(read_image(layout), tmp_path / "disks", lambda: LcowDiffer(LocalStore(layout)))
     own = {Path(layer.path).read_bytes() for layer in applied}
     assert {disk.read_bytes() for disk in running.root.glob("snapshots/*/layer.vhd")} == own
+
+
+def test_an_image_of_a_containerd_is_a_source(
+    stack: Start, image: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = stack("lcow")
+    running.ctr("image", "import", "--local", "--snapshotter", "layerdisk", image("+gzip"))
+    monkeypatch.setenv("CONTAINERD_ADDRESS", str(running.directory / "c.sock"))
+    with open_image(f"containerd://default/{IMAGE}") as opened:
+        apply_image(opened.image, tmp_path, lambda: LcowDiffer(opened.source))
+    own = {path.read_bytes() for path in tmp_path.rglob("layer.vhd")}
+    assert {disk.read_bytes() for disk in running.root.glob("snapshots/*/layer.vhd")} == own
+    with pytest.raises(NotFound):
+        open_image("containerd://default/no/such:1")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import tarfiles
 from debian import ctd_decoder
-from images import busybox_layers, oci_archive
+from oci import busybox_layers, oci_archive
 from stack import Stack, containerd_programs, running
 
 IMAGE = "example.test/busybox:1"

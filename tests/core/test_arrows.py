@@ -209,7 +209,13 @@ FACE = {
     "sources/name": Row("names errdefs"),
     "sources/open": Row(
         "sources/archive sources/choose sources/directory sources/layout sources/manifest sources/members "
-        "sources/name sources/spool content descriptor platforms errdefs"
+        "sources/name sources/spool content descriptor platforms errdefs",
+        late="sources/containerd sources/registry registry/reference",
+        for_types="registry/client",
+    ),
+    "sources/containerd": Row("containerd/config containerd/content descriptor errdefs"),
+    "sources/registry": Row(
+        "registry/blob registry/client registry/reference content descriptor media_types"
     ),
     "sources/spool": Row("decompress io errdefs"),
     "platforms": Row("descriptor names errdefs"),

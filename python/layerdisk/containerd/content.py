@@ -15,6 +15,7 @@ import grpc
 from ..descriptor import Descriptor, parse_digest
 from ..errdefs import AlreadyExists, DataLoss, LayerdiskError, from_grpc
 from .api.services.content.v1 import content_pb2, content_pb2_grpc
+from .api.services.images.v1 import images_pb2, images_pb2_grpc
 
 NAMESPACE_HEADER = "containerd-namespace"
 MAX_MESSAGE_BYTES = 16 << 20  # containerd's own limit
@@ -172,6 +173,24 @@ class ContentReader:
         return True
 
 
+def image_target(channel: grpc.Channel, namespace: str, name: str) -> Descriptor:
+    """Return what the name of an image stands for.
+
+    Raises:
+        NotFound: there is no such image in the namespace.
+        LayerdiskError: of the class that containerd answers with.
+    """
+    stub = images_pb2_grpc.ImagesStub(channel)  # type: ignore[no-untyped-call]
+    with _errors():
+        answer = stub.Get(
+            images_pb2.GetImageRequest(name=name),
+            metadata=((NAMESPACE_HEADER, namespace),),
+            timeout=_CALL_SECONDS,
+        )
+    target = answer.image.target
+    return Descriptor(target.media_type, target.digest, target.size, annotations=dict(target.annotations))
+
+
 def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Give the bytes in messages of a limited size."""
     for piece in pieces:
@@ -198,4 +217,4 @@ def _errors() -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         code = error.code().value[0]
-        raise from_grpc(code, f"containerd's content store: {error.details()}") from None
+        raise from_grpc(code, f"containerd: {error.details()}") from None

@@ -10,6 +10,8 @@ from ..errdefs import InvalidArgument
 from ..names import quote_text
 
 TRANSPORTS = ("oci", "oci-archive", "docker-archive", "dir")
+# Transports of what is not a file: NAME follows "//", and holds the reference.
+REMOTE_TRANSPORTS = ("docker", "containerd")
 _TRANSPORT = re.compile(r"([a-z][a-z-]+):(?!\\)(.*)", re.DOTALL)  # not the drive of a path of Windows
 _SEPARATORS = re.compile("[:@]")
 
@@ -18,7 +20,7 @@ class SourceName(NamedTuple):
     """Where an image is.
 
     Attributes:
-        transport: one of TRANSPORTS, "" where it is to be recognised.
+        transport: one of TRANSPORTS or REMOTE_TRANSPORTS, "" where it is to be recognised.
         path: of the file or directory.
         ref: which image, None if the name does not say.
     """
@@ -44,10 +46,12 @@ def parse_source(text: str) -> SourceName:
     """
     transport, rest = "", text
     if not os.path.exists(text) and (found := _TRANSPORT.fullmatch(text)):
+        if found[1] in REMOTE_TRANSPORTS and found[2].startswith("//"):
+            return SourceName(found[1], found[2].removeprefix("//"), None)
         if found[1] in TRANSPORTS:
             transport, rest = found[1], found[2]
         elif found[2].startswith("//"):
-            known = ", ".join(TRANSPORTS)
+            known = ", ".join((*TRANSPORTS, *REMOTE_TRANSPORTS))
             raise InvalidArgument(
                 f"{quote_text(text)}: the transport must be one of {known}, or none for a path"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..content import Provider
 from ..descriptor import Descriptor, Platform
@@ -18,8 +18,11 @@ from .directory import SkopeoDirectory
 from .layout import INDEX_FILE, LayoutDirectory
 from .manifest import Image
 from .members import Members
-from .name import SourceName, parse_source
+from .name import REMOTE_TRANSPORTS, SourceName, parse_source
 from .spool import MAX_SPOOL_BYTES, STANDARD_INPUT, open_archive
+
+if TYPE_CHECKING:
+    from ..registry.client import RegistryOptions
 
 
 class Source(Provider, Protocol):
@@ -65,6 +68,7 @@ def open_image(
     platform: Platform | str | None = None,
     *,
     max_spool_bytes: int = MAX_SPOOL_BYTES,
+    registry: RegistryOptions | None = None,
 ) -> OpenedImage:
     """Return an image of a source, with its manifest and config checked by digest.
 
@@ -74,6 +78,7 @@ def open_image(
         platform: that the image must be for, also as text ("linux/arm64/v8"). By default that of Linux on this
             machine, or, where there is only one image, whatever that is for.
         max_spool_bytes: how large the temporary file of a compressed or piped archive may grow.
+        registry: how registries are reached.
 
     Raises:
         NotFound: no such source or image, or a missing blob.
@@ -85,7 +90,7 @@ def open_image(
     if name.ref is not None and ref is not None:
         raise InvalidArgument(f"the image is named twice: {name.ref} in the source's name, and {ref}")
     wanted = parse_platform(platform) if isinstance(platform, str) else platform
-    source = open_source(name, max_spool_bytes=max_spool_bytes)
+    source = open_source(name, max_spool_bytes=max_spool_bytes, registry=registry)
     try:
         image = find_image(source, source.index(), ref or name.ref, wanted, where=source.where)
         return OpenedImage(image, source)
@@ -94,14 +99,22 @@ def open_image(
         raise
 
 
-def open_source(name: SourceName, *, max_spool_bytes: int = MAX_SPOOL_BYTES) -> Source:
+def open_source(
+    name: SourceName,
+    *,
+    max_spool_bytes: int = MAX_SPOOL_BYTES,
+    registry: RegistryOptions | None = None,
+) -> Source:
     """Return a source; the caller closes it.
 
     Args:
         name: from `parse_source`.
         max_spool_bytes: how large the temporary file of a compressed or piped archive may grow.
+        registry: how registries are reached.
     """
     transport = name.transport
+    if transport in REMOTE_TRANSPORTS:
+        return _remote(transport, name.path, registry)
     if transport == "" and name.path != STANDARD_INPUT and os.path.isdir(name.path):
         is_layout = os.path.exists(os.path.join(name.path, INDEX_FILE))
         is_directory = not is_layout and os.path.exists(os.path.join(name.path, directory.MANIFEST_FILE))
@@ -111,6 +124,18 @@ def open_source(name: SourceName, *, max_spool_bytes: int = MAX_SPOOL_BYTES) -> 
     if transport == "dir":
         return SkopeoDirectory(name.path)
     return _archive(transport, name.path, max_spool_bytes)
+
+
+def _remote(transport: str, name: str, registry: RegistryOptions | None) -> Source:
+    """Return a source that needs an extra, which is loaded only here."""
+    if transport == "docker":
+        from ..registry.reference import parse_reference
+        from .registry import RegistryImage
+
+        return RegistryImage(parse_reference(name), registry)
+    from .containerd import ContainerdImage
+
+    return ContainerdImage(name)
 
 
 def _archive(transport: str, path: str, max_spool_bytes: int) -> Source:
