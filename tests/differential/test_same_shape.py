@@ -53,8 +53,6 @@ needs_rust = pytest.mark.skipif(not RUST.is_dir(), reason="an installed package 
 def test_both_have_the_same_modules() -> None:
     rust = modules(RUST, ".rs", "mod") - {"lib"}
     pure = modules(PURE, ".py", "__init__")
-    if "layer" not in pure:
-        pytest.skip("_pure has the rooms that the Rust core had before")
     assert rust - set(ONLY_RUST) == pure - set(ONLY_PURE)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from . import options as _options
 from .container import vhd as _vhd
 from .convert import convert as _convert
-from .ext4 import superblock as _superblock
+from .ext4.format import superblock as _superblock
 from .faults import Fault as _Fault
 from .pipeline import Source as _Source
 from .sink.file import FileSink as _FileSink

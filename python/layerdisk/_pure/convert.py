@@ -7,15 +7,16 @@ from typing import NamedTuple, assert_never
 from ..errdefs import ConversionError
 from . import options as choices
 from .container import vhd
-from .entry import Mapper
-from .ext4.layout import maximum_disk_size
-from .ext4.place import PlacingWriter
+from .ext4.finish import finish
+from .ext4.layout.groups import maximum_disk_size
+from .ext4.storage import Storage, new_tree
 from .faults import Fault, Faults, Finding
+from .layer import LayerWriter
 from .options import Options, Payload
 from .pipeline import Source
 from .sink import Sink
 from .sink.output import Output
-from .tar import Reader
+from .tar import CutEnd, Reader
 
 # For a mere copy: more than any file has.
 _UNLIMITED = 2**64
@@ -40,7 +41,6 @@ class Summary(NamedTuple):
 
 
 class _Written(NamedTuple):
-    sink: Sink
     image_size: int
     blocks: int
     inodes: int
@@ -59,7 +59,7 @@ def convert(source: Source, sink: Sink, options: Options) -> Summary:
         case _:
             assert_never(payload)
     source.drain()
-    summary = Summary(source.digest(), source.size, *written[1:])
+    summary = Summary(source.digest(), source.size, *written)
 
     def unique_id() -> bytes:
         return options.vhd_unique_id or vhd.unique_id(_content_name(summary, options))
@@ -71,21 +71,24 @@ def convert(source: Source, sink: Sink, options: Options) -> Summary:
 
 def _write_ext4(source: Source, sink: Sink, options: Options) -> _Written:
     faults = Faults(choices.reproduced(options))
-    reader = Reader(source.next_chunk, strict_end=not faults.reproduces(Fault.B24CutPadding))
+    cut_end = CutEnd.ACCEPTED if faults.reproduces(Fault.B24CutPadding) else CutEnd.REFUSED
+    reader = Reader(source.next_chunk, cut_end)
     maximum = maximum_disk_size(options.maximum_disk_size)
-    writer = PlacingWriter(sink, faults, maximum, options.inline_data)
-    mapper = Mapper(writer, options)
+    tree = new_tree()
+    storage = Storage(sink, choices.layout(options), maximum, options.inline_data, tree, faults)
+    layer = LayerWriter(tree, storage, faults, options.convert_whiteout, options.convert_backslash)
     while (entry := reader.next_entry()) is not None:
         faults.enter(entry.name, entry.offset)
         try:
-            mapper.add(entry, reader)
+            layer.add(entry, reader)
         except ConversionError as error:
             raise _in_entry(error, entry.name, entry.offset) from None
     faults.enter(b"", reader.position())
     if reader.ended_without_marker():
         faults.found(Fault.B24NoMarker)
-    image = mapper.close()
-    return _Written(image.sink, image.size, image.blocks, image.inodes, image.directories, faults.findings)
+    layer.finish()
+    image = finish(tree, storage, faults)
+    return _Written(image.size, image.blocks, image.inodes, image.directories, faults.findings)
 
 
 def _copy(source: Source, sink: Sink) -> _Written:
@@ -93,7 +96,8 @@ def _copy(source: Source, sink: Sink) -> _Written:
     output = Output(sink, 0, _UNLIMITED)
     while (chunk := source.next_chunk()) is not None:
         output.write(chunk)
-    return _Written(output.finish(), output.position, 0, 0, 0, [])
+    output.finish()
+    return _Written(output.position, 0, 0, 0, [])
 
 
 def _in_entry(error: ConversionError, name: bytes, offset: int) -> ConversionError:
@@ -110,7 +114,7 @@ def _content_name(summary: Summary, options: Options) -> str:
             return f"raw sha256:{summary.digest}"
         case Payload.TAR:
             return (
-                f"{choices.layout(options).value} sha256:{summary.digest}"
+                f"{choices.layout(options).name} sha256:{summary.digest}"
                 f" whiteout={options.convert_whiteout:d}"
                 f" backslash={options.convert_backslash:d} inline={options.inline_data:d}"
                 f" reproduce={options.reproduce_defects:d}"

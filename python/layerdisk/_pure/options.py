@@ -8,9 +8,11 @@ from typing import TypeVar
 from ..errdefs import InvalidArgument, quote
 from ..options import Options
 from .container import Container
+from .ext4.layout import Layout
+from .ext4.layout.hcsshim import HCSSHIM
 from .faults import ALL, NONE, FaultSet
 
-__all__ = ["Layout", "Options", "Payload", "check", "container", "layout", "payload", "reproduced"]
+__all__ = ["Options", "Payload", "check", "container", "layout", "payload", "reproduced"]
 
 
 class Payload(enum.Enum):
@@ -20,11 +22,8 @@ class Payload(enum.Enum):
     RAW = "raw"  # any bytes, taken as they are
 
 
-class Layout(enum.Enum):
-    """How an image is laid out. The names are a part of what a unique id is derived from."""
-
-    HCSSHIM = "hcsshim"  # as hcsshim's tar2ext4 does it
-
+# All layouts.
+_LAYOUTS = (HCSSHIM,)
 
 _E = TypeVar("_E", bound=enum.Enum)
 
@@ -43,7 +42,10 @@ def payload(options: Options) -> Payload:
 
 def layout(options: Options) -> Layout:
     """Return how the image is laid out."""
-    return _by_name("layout", Layout, options.layout)
+    for one in _LAYOUTS:
+        if one.name == options.layout:
+            return one
+    raise _unknown("layout", options.layout, [one.name for one in _LAYOUTS])
 
 
 def container(options: Options) -> Container:
@@ -60,5 +62,9 @@ def _by_name(option: str, kind: type[_E], name: str) -> _E:
     for one in kind:
         if one.value == name:
             return one
-    known = " or ".join(f'"{one.value}"' for one in kind)
-    raise InvalidArgument(f"{option} is {quote(name.encode('utf-8', 'surrogateescape'))}, not {known}")
+    raise _unknown(option, name, [one.value for one in kind])
+
+
+def _unknown(option: str, name: str, known: list[str]) -> InvalidArgument:
+    names = " or ".join(f'"{one}"' for one in known)
+    return InvalidArgument(f"{option} is {quote(name.encode('utf-8', 'surrogateescape'))}, not {names}")

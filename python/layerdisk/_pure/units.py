@@ -1,4 +1,4 @@
-"""Block and inode numbers, and the arithmetic between bytes and blocks."""
+"""Block and inode numbers, times, and the arithmetic between bytes and blocks."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ InodeNumber: TypeAlias = int
 ROOT: InodeNumber = 2
 LOST_AND_FOUND: InodeNumber = 11
 
+# Seconds since 1970, rounded down, and nanoseconds below 10^9.
+Time: TypeAlias = tuple[int, int]
+
 # Numbers and counts on disk have 32 bits.
 U32_MAX = 0xFFFF_FFFF
 
 
 def blocks_for(length: int) -> int:
-    """Give the number of blocks needed for so many bytes."""
+    """Return the number of blocks needed for this many bytes."""
     return -(-length // BLOCK_SIZE)
 
 
 def padding(length: int, unit: int) -> int:
-    """Give the bytes from `length` to the next multiple of `unit`."""
+    """Return the bytes from `length` to the next multiple of `unit`."""
     return -length % unit

@@ -6,95 +6,73 @@ rules. Knows no file system.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import enum
 
 from ...errdefs import ConversionError, InvalidTar, TruncatedTar
 from ..faults import Fault
-from .header import BLOCK_LEN, ZERO_BLOCK, Header, text
-from .pax import Records, parse_records
-from .sparse import Sparse, map_in_data, old_gnu_map
+from ..stream import Input
+from . import map as maps
+from .block import BLOCK_LEN, ZERO_BLOCK, text
+from .header import Header
+from .pax import Records, SparseForm
+from .sparse import Sparse
+from .stream import Stream
 
-Time = tuple[int, int]
-Buffer = bytes | bytearray | memoryview
+# A piece of an entry's data: bytes, or the length of a hole.
 Content = memoryview | int
 
 # Longest body of an extended header or long name in bytes. Source: Go, archive/tar.
 _MAX_META_LEN = 1 << 20
-_XATTR_PREFIX = b"SCHILY.xattr."
 
 
-class Entry:
-    """One entry; the fields are those of the Rust core's."""
+class CutEnd(enum.Enum):
+    """What becomes of an archive that ends inside an entry's padding or after an extended header (B24)."""
 
-    __slots__ = (
-        "atime",
-        "ctime",
-        "devmajor",
-        "devminor",
-        "gid",
-        "global_unstable",
-        "linkname",
-        "mode",
-        "mtime",
-        "name",
-        "offset",
-        "size",
-        "typeflag",
-        "uid",
-        "xattrs",
-    )
-
-    def __init__(self, header: Header, xattrs: list[tuple[bytes, bytes]], offset: int) -> None:
-        self.name = header.name
-        self.linkname = header.linkname
-        self.typeflag = header.typeflag
-        self.size = 0 if header.is_header_only else header.size
-        self.mode = header.mode
-        self.uid = header.uid
-        self.gid = header.gid
-        self.mtime: Time | None = header.mtime
-        self.atime = header.atime
-        self.ctime = header.ctime
-        self.devmajor = header.devmajor
-        self.devminor = header.devminor
-        self.xattrs = xattrs
-        self.offset = offset
-        self.global_unstable = False
+    ACCEPTED = enum.auto()
+    REFUSED = enum.auto()
 
 
-class Reader:
+class Entry(Header):
+    """One entry: what its headers come to; a size is that of the content.
+
+    Attributes:
+        offset: of its first header block.
+        xattrs: by full name, sorted.
+        global_unstable: a global header to which hcsshim gives a random name (N4).
+    """
+
+    __slots__ = ("global_unstable", "offset", "xattrs")
+
+    offset: int
+    xattrs: list[tuple[bytes, bytes]]
+    global_unstable: bool
+
+
+class Reader(Stream):
     """Reads entries from chunks.
 
     Args:
-        read_chunk: gives the next chunk, never an empty one; None at the end, and ever after.
-        strict_end: refuse a stream that ends inside an entry's padding or behind an extended header (B24).
+        read_chunk: where the archive comes from.
+        cut_end: whether such an archive is one.
     """
 
-    def __init__(self, read_chunk: Callable[[], Buffer | None], strict_end: bool) -> None:
-        self._read_chunk = read_chunk
-        self._strict_end = strict_end
-        self._chunk = memoryview(b"")
-        self._at = 0
-        self._length = 0
-        self._before = 0  # bytes of the stream before the chunk
+    def __init__(self, read_chunk: Input, cut_end: CutEnd) -> None:
+        super().__init__(read_chunk)
+        self._cut_end = cut_end
         self._left = 0
         self._padding = 0
         self._sparse: Sparse | None = None
         self._ended = False
         self._without_marker = False
 
-    def position(self) -> int:
-        """Bytes taken from the stream so far."""
-        return self._before + self._at
-
     def ended_without_marker(self) -> bool:
         """Whether the stream ended between entries, or after one of the two zero blocks of the end marker."""
         return self._without_marker
 
     def next_entry(self) -> Entry | None:
-        """Give the next entry; what is left of the current one's data is skipped."""
+        """Return the next entry; what is left of the current one's data is skipped."""
         start: int | None = None
-        records: Records = {}
+        records: Records | None = None
         name = linkname = b""
         while True:
             found = self._next_header(start)
@@ -104,7 +82,7 @@ class Reader:
             if start is None:
                 start = offset
             try:
-                header = Header(block)
+                header = Entry(block)
                 self._set_stored_size(header)
                 typeflag = header.typeflag
                 if typeflag in b"xgLK" and typeflag:
@@ -113,13 +91,13 @@ class Reader:
                     elif typeflag == 0x4B:
                         linkname = text(self._meta_body("long link"))
                     else:
-                        parsed = parse_records(self._meta_body("extended header"))
+                        parsed = Records.parse(self._meta_body("extended header"))
                         if typeflag == 0x67:
                             return _global_entry(header, parsed, offset)
                         records = parsed
                     continue
                 if records:
-                    header.apply(records)
+                    records.apply(header)
                 if name:
                     header.name = name
                 if linkname:
@@ -134,10 +112,15 @@ class Reader:
                     error.offset = offset
                     error.args = (error.message, error.entry, offset, error.code)
                 raise
-            return Entry(header, _xattrs(records) if records else [], start)
+            header.offset = start
+            header.xattrs = records.xattrs() if records else []
+            header.global_unstable = False
+            if 0x31 <= header.typeflag <= 0x36:
+                header.size = 0
+            return header
 
     def data(self) -> Content | None:
-        """Give the next piece of the content: bytes, or the length of a hole; None at its end.
+        """Return the next piece of the content: bytes, or the length of a hole; None at its end.
 
         The bytes are valid until the next call of the reader.
         """
@@ -164,7 +147,7 @@ class Reader:
         return self._chunk[start : start + available]
 
     def _next_header(self, pending: int | None) -> tuple[int, bytes] | None:
-        """Give the next header block that is not zero, and its offset; None at the end of the archive."""
+        """Return the next header block that is not zero, and its offset; None at the end of the archive."""
         if self._ended:
             return None
         self._skip_entry()
@@ -195,7 +178,7 @@ class Reader:
 
     def _end(self, pending: int | None) -> None:
         self._ended = True
-        if pending is not None and self._strict_end:
+        if pending is not None and self._cut_end is CutEnd.REFUSED:
             raise TruncatedTar(
                 "the archive ends behind an extended header, before the entry that it is for",
                 None,
@@ -218,7 +201,7 @@ class Reader:
         skipped = self._skip(padding)
         if skipped < padding:
             self._ended = True
-            if self._strict_end:
+            if self._cut_end is CutEnd.REFUSED:
                 raise TruncatedTar(
                     f"the archive ends in the padding behind data, {padding - skipped} bytes short",
                     None,
@@ -245,21 +228,15 @@ class Reader:
             raise TruncatedTar(f"the archive ends in the {what}")
         return body
 
-    def _read_sparse_map(self, header: Header, records: Records, block: bytes) -> None:
+    def _read_sparse_map(self, header: Header, records: Records | None, block: bytes) -> None:
         if header.typeflag == 0x53:
-            fragments = old_gnu_map(header, block, self._block)
+            found = maps.old_gnu(header, block, self._block)
         else:
-            form = header.sparse_form(records)
-            if form is None:
+            form = records.sparse(header) if records else SparseForm.NONE
+            if form is SparseForm.NONE:
                 return
-            fragments = map_in_data(self._data_block) if isinstance(form, str) else form
-        self._sparse = Sparse(fragments, header)
-
-    def _block(self) -> bytes:
-        block = self._read(BLOCK_LEN)
-        if len(block) < BLOCK_LEN:
-            raise TruncatedTar("the archive ends in the sparse map")
-        return block
+            found = maps.in_data(self._data_block) if isinstance(form, SparseForm) else form
+        self._sparse = Sparse(found, header)
 
     def _data_block(self) -> bytes:
         if self._left < BLOCK_LEN:
@@ -267,70 +244,23 @@ class Reader:
         self._left -= BLOCK_LEN
         return self._block()
 
-    def _available(self) -> int:
-        """Give the bytes left in the chunk, of the next one where there are none; 0 at the end."""
-        left = self._length - self._at
-        if left:
-            return left
-        self._before += self._length
-        self._at = self._length = 0
-        self._chunk = memoryview(b"")
-        chunk = self._read_chunk()
-        if chunk is None:
-            return 0
-        self._chunk = memoryview(chunk)
-        self._length = len(self._chunk)
-        return self._length
 
-    def _read(self, length: int) -> bytes:
-        """Read as far as the stream reaches."""
-        at = self._at
-        if at + length <= self._length:
-            self._at = at + length
-            return bytes(self._chunk[at : at + length])
-        pieces = []
-        while length:
-            available = min(self._available(), length)
-            if not available:
-                break
-            pieces.append(bytes(self._chunk[self._at : self._at + available]))
-            self._at += available
-            length -= available
-        return b"".join(pieces)
-
-    def _skip(self, length: int) -> int:
-        skipped = 0
-        while skipped < length:
-            available = min(self._available(), length - skipped)
-            if not available:
-                break
-            self._at += available
-            skipped += available
-        return skipped
-
-
-def _global_entry(header: Header, records: Records, offset: int) -> Entry:
-    """Give a `g` header: only its name and its own records count."""
+def _global_entry(header: Entry, records: Records, offset: int) -> Entry:
+    """Return a `g` header: only its name and its own records count."""
     path = records.get(b"path")
     try:
-        Header.apply(header.copy(), records)
+        records.apply(header.copy())
         valid = True
     except InvalidTar:
         valid = False
     header.linkname = b""
     header.size = header.mode = header.uid = header.gid = header.devmajor = header.devminor = 0
-    header.atime = header.ctime = None
-    entry = Entry(header, _xattrs(records) if valid else [], offset)
-    entry.mtime = None
-    entry.name = path or header.name
-    entry.global_unstable = bool(path) and not valid
-    return entry
-
-
-def _xattrs(records: Records) -> list[tuple[bytes, bytes]]:
-    """Give the extended attributes, sorted by name."""
-    length = len(_XATTR_PREFIX)
-    return sorted((key[length:], value) for key, value in records.items() if key.startswith(_XATTR_PREFIX))
+    header.mtime = header.atime = header.ctime = None
+    header.offset = offset
+    header.xattrs = records.xattrs() if valid else []
+    header.name = path or header.name
+    header.global_unstable = bool(path) and not valid
+    return header
 
 
 def _ends_in_data(missing: int) -> TruncatedTar:

@@ -8,25 +8,24 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from ...errdefs import InvalidArgument
-from ..units import BLOCKS_PER_GROUP, LOST_AND_FOUND
+from ....errdefs import InvalidArgument
+from ...units import BLOCKS_PER_GROUP, LOST_AND_FOUND
+from ..layout import Layout
 from . import inode
+from .features import Features
 
 OFFSET = 1024
 LEN = 1024
 _MAGIC = 0xEF53
 
-_COMPAT_EXT_ATTR = 0x8
-_COMPAT_SPARSE_SUPER2 = 0x200
-_INCOMPAT_FILETYPE = 0x2
-_INCOMPAT_EXTENTS = 0x40
-_INCOMPAT_FLEX_BG = 0x200
-_INCOMPAT_INLINE_DATA = 0x8000
-_RO_COMPAT_LARGE_FILE = 0x2
-_RO_COMPAT_HUGE_FILE = 0x8
-_RO_COMPAT_DIR_NLINK = 0x20
-_RO_COMPAT_EXTRA_ISIZE = 0x40
-_RO_COMPAT_READONLY = 0x1000
+# s_state: cleanly unmounted; s_errors: continue; s_rev_level: dynamic inode sizes.
+_STATE_CLEAN = 1
+_ERRORS_CONTINUE = 1
+_DYNAMIC_REVISION = 1
+# s_log_block_size and s_log_cluster_size: 1024 << 2 bytes.
+_LOG_BLOCK_SIZE = 2
+# s_checksum_type, with metadata_csum.
+_CHECKSUM_CRC32C = 1
 
 _FIELDS = (
     ("s_inodes_count", "I"),  # 0x00
@@ -64,9 +63,13 @@ _FIELDS = (
     ("s_volume_name", "16s212x"),  # 0x78, then unused ones
     ("s_min_extra_isize", "H"),  # 0x15C
     ("s_want_extra_isize", "H20x"),  # 0x15E, then unused ones
-    ("s_log_groups_per_flex", "B243x"),  # 0x174, then unused ones
-    ("s_lpf_ino", "I404x"),  # 0x268, then unused ones
+    ("s_log_groups_per_flex", "B"),  # 0x174
+    ("s_checksum_type", "B242x"),  # 0x175, then unused ones
+    ("s_lpf_ino", "I400x"),  # 0x268, then unused ones
+    ("s_checksum", "I"),  # 0x3FC
 )
+# Those that say nothing without the feature metadata_csum.
+_OF_CHECKSUMS = ("s_checksum_type", "s_checksum")
 _STRUCT = struct.Struct("<" + "".join(code for _, code in _FIELDS))
 assert _STRUCT.size == LEN
 
@@ -76,7 +79,7 @@ class Counts:
     """What differs from image to image.
 
     Attributes:
-        dir_nlink: B23: some directory has more links than its field can hold.
+        features: those that the image needs on top of its layout's.
     """
 
     inodes: int
@@ -84,44 +87,42 @@ class Counts:
     free_blocks: int
     free_inodes: int
     inodes_per_group: int
-    inline_data: bool
-    dir_nlink: bool
+    features: Features
 
 
-def encode(counts: Counts) -> bytes:
-    """Give the bytes of a superblock."""
+def encode(layout: Layout, counts: Counts) -> bytes:
+    """Return the bytes of a superblock."""
+    features = layout.features | counts.features
     fields: dict[str, int | bytes] = {name: b"" if "s" in code else 0 for name, code in _FIELDS}
     fields |= {
         "s_inodes_count": counts.inodes,
         "s_blocks_count_lo": counts.blocks,
         "s_free_blocks_count_lo": counts.free_blocks,
         "s_free_inodes_count": counts.free_inodes,
-        "s_log_block_size": 2,
-        "s_log_cluster_size": 2,
+        "s_log_block_size": _LOG_BLOCK_SIZE,
+        "s_log_cluster_size": _LOG_BLOCK_SIZE,
         "s_blocks_per_group": BLOCKS_PER_GROUP,
         "s_clusters_per_group": BLOCKS_PER_GROUP,
         "s_inodes_per_group": counts.inodes_per_group,
         "s_magic": _MAGIC,
-        "s_state": 1,  # cleanly unmounted
-        "s_errors": 1,  # continue
-        "s_rev_level": 1,  # dynamic inode sizes
+        "s_state": _STATE_CLEAN,
+        "s_errors": _ERRORS_CONTINUE,
+        "s_rev_level": _DYNAMIC_REVISION,
         "s_first_ino": LOST_AND_FOUND,
         "s_inode_size": inode.LEN,
-        "s_feature_compat": _COMPAT_SPARSE_SUPER2 | _COMPAT_EXT_ATTR,
-        "s_feature_incompat": _INCOMPAT_FILETYPE
-        | _INCOMPAT_EXTENTS
-        | _INCOMPAT_FLEX_BG
-        | (_INCOMPAT_INLINE_DATA if counts.inline_data else 0),
-        "s_feature_ro_compat": _RO_COMPAT_LARGE_FILE
-        | _RO_COMPAT_HUGE_FILE
-        | _RO_COMPAT_EXTRA_ISIZE
-        | _RO_COMPAT_READONLY
-        | (_RO_COMPAT_DIR_NLINK if counts.dir_nlink else 0),
-        "s_min_extra_isize": inode.EXTRA_ISIZE,
-        "s_want_extra_isize": inode.EXTRA_ISIZE,
-        "s_log_groups_per_flex": 31,  # all groups are one flexible group
+        "s_feature_compat": features.compat,
+        "s_feature_incompat": features.incompat,
+        "s_feature_ro_compat": features.ro_compat,
+        "s_uuid": layout.uuid,
+        "s_min_extra_isize": layout.extra_isize,
+        "s_want_extra_isize": layout.extra_isize,
+        "s_log_groups_per_flex": layout.log_groups_per_flex,
         "s_lpf_ino": LOST_AND_FOUND,
     }
+    if layout.checksums.seed is not None:
+        fields["s_checksum_type"] = _CHECKSUM_CRC32C
+        covered = _STRUCT.pack(*fields.values())[: LEN - 4]
+        fields["s_checksum"] = layout.checksums.of_superblock(covered) or 0
     return _STRUCT.pack(*fields.values())
 
 
@@ -138,4 +139,4 @@ def read(start: bytes) -> dict[str, int | bytes]:
         raise InvalidArgument(
             f"not an ext4 file system: s_magic at byte 1080 is {magic:#06x}, not {_MAGIC:#06x}"
         )
-    return fields
+    return {name: value for name, value in fields.items() if name not in _OF_CHECKSUMS}

@@ -11,16 +11,16 @@ import enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .xattr import Item
+    from ..format.xattr import XattrEntry
 
 _INSERTION_MAX = 12
 _NINTHER_MIN = 50
 _CHEAP_PASS_ROUNDS = 5
-# All exchanges of a ninther on a falling range.
+# Number of swaps in a ninther of a descending range.
 _FALLING_EXCHANGES = 12
 
 
-def sort_as_hcsshim(items: list[Item]) -> None:
+def sort(items: list[XattrEntry]) -> None:
     """Sort in place."""
     _Sorter(items).sort(0, len(items), len(items).bit_length())
 
@@ -32,7 +32,7 @@ class _Hint(enum.Enum):
 
 
 class _Sorter:
-    def __init__(self, items: list[Item]) -> None:
+    def __init__(self, items: list[XattrEntry]) -> None:
         self._items = items
 
     def sort(self, a: int, b: int, budget: int) -> None:
@@ -98,7 +98,7 @@ class _Sorter:
         return pivot, _Hint.FALLING if exchanges == _FALLING_EXCHANGES else _Hint.NONE
 
     def _median(self, x: int, y: int, z: int) -> tuple[int, int]:
-        """Give the position of the median of three, and the exchanges of positions that it took."""
+        """Return the position of the median of three, and the exchanges of positions that it took."""
         exchanges = 0
         if self._less(y, x):
             x, y = y, x
@@ -130,7 +130,7 @@ class _Sorter:
         return False
 
     def _partition(self, a: int, b: int, pivot: int) -> tuple[int, bool]:
-        """Give the pivot's final position, and whether nothing had to be exchanged on the way."""
+        """Return the pivot's final position, and whether nothing had to be exchanged on the way."""
         self._exchange(a, pivot)
         left, right = a + 1, b - 1
         first = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..units import BLOCK_SIZE
+from ...units import BLOCK_SIZE
 
 _BITS = BLOCK_SIZE * 8
 
@@ -39,5 +39,5 @@ class Bitmap:
             self.used = self.used - (end - start) & 0xFFFF
 
     def as_bytes(self) -> bytes:
-        """Give the block."""
+        """Return the block."""
         return self._bits.to_bytes(BLOCK_SIZE, "little")

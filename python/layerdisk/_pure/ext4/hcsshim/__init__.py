@@ -1,0 +1,1 @@
+"""The museum: what is only there to reproduce hcsshim, a file for each kind of fault."""
