@@ -6,6 +6,7 @@ Sources: POSIX, pax "Interchange Format"; GNU tar manual, "Basic Tar Format"; th
 from __future__ import annotations
 
 import enum
+import functools
 import struct
 
 from ...errdefs import InvalidTar, quote
@@ -94,7 +95,7 @@ def text(field: bytes) -> bytes:
 
 def number(field: bytes, name: str) -> int:
     """Return a number in octal or base 256, as 64 bits with sign."""
-    value = _base256(field) if field[0] & 0x80 else _octal(field)
+    value = _known_octal(field) if field[0] < 0x80 else _base256(field)
     if value is None:
         raise InvalidTar(f"field {name} is no number of 64 bits: {quote(field)}")
     return value
@@ -125,6 +126,10 @@ def _octal(field: bytes) -> int | None:
     if value >= _MAX_UNSIGNED:
         return None
     return value - _MAX_UNSIGNED if value >= _SIGN else value
+
+
+# Most entries have the modes, owners and device numbers of others.
+_known_octal = functools.lru_cache(maxsize=4096)(_octal)
 
 
 def _base256(field: bytes) -> int | None:
