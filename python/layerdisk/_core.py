@@ -36,6 +36,9 @@ class Core(Protocol):
     def vhd_unique_id(self, content: str) -> bytes:
         """Return the 16-byte unique id that belongs to a content."""
 
+    def read_vhd_footer(self, end: bytes) -> dict[str, Any]:
+        """Read a footer, the last 512 bytes of an image: the fields of VhdFooter; InvalidArgument if it is not one."""
+
     def read_superblock(self, start: bytes) -> dict[str, int | bytes]:
         """Read an ext4 superblock from the first 2048 bytes of an image; InvalidArgument if there is none."""
 

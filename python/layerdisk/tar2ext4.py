@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ._core import choose
+from ._core import Core, choose
 from ._record import Record
 from .errdefs import InvalidArgument
 from .findings import Finding
@@ -21,7 +21,6 @@ DEFAULT_MAXIMUM_DISK_SIZE = 16 * 1024**3
 _SUPERBLOCK_END = 2048
 _LARGEST_LOG_BLOCK_SIZE = 6  # 64 KiB. Source: kernel, EXT4_MAX_BLOCK_SIZE
 _VHD_FOOTER_LEN = 512
-_VHD_COOKIE = b"conectix"
 _COPY_LEN = 1024 * 1024
 
 
@@ -162,7 +161,7 @@ def convert_to_vhd(
     with _file(image, "r+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _VHD_FOOTER_LEN))
-        if file.read(len(_VHD_COOKIE)) == _VHD_COOKIE and size >= _VHD_FOOTER_LEN:
+        if _is_vhd_footer(file.read(_VHD_FOOTER_LEN), core):
             raise InvalidArgument("the image ends with a VHD footer already")
         if unique_id is None:
             unique_id = core.vhd_unique_id(f"raw sha256:{_sha256(file)}")
@@ -279,6 +278,14 @@ class Ext4SuperBlock(NamedTuple):
 def _finding(code: str, entry: bytes, offset: int, message: str, identical: bool, count: int) -> Finding:
     name = bytes(entry).decode("utf-8", "surrogateescape")
     return Finding(code=code, entry=name, offset=offset, message=message, identical=identical, count=count)
+
+
+def _is_vhd_footer(end: bytes, core: Core) -> bool:
+    try:
+        core.read_vhd_footer(end)
+    except InvalidArgument:
+        return False
+    return True
 
 
 def _unique_id_bytes(value: uuid.UUID | bytes | None) -> bytes | None:

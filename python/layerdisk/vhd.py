@@ -7,22 +7,14 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import uuid
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from .errdefs import InvalidArgument
+from ._core import choose
 
 FOOTER_LEN = 512
-COOKIE = b"conectix"
 DISK_TYPE_FIXED = 2
-
-# offset 0 cookie, 8 features, 12 file format version, 16 data offset, 24 time stamp, 28 creator application,
-# 32 creator version, 36 creator host OS, 40 original size, 48 current size, 56 geometry, 60 disk type,
-# 64 checksum, 68 unique id, 84 saved state; the rest is reserved
-_FOOTER = struct.Struct(">8sIIQI4sI4sQQHBBII16sB427x")
-_CHECKSUM_AT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +64,5 @@ def read_footer(image: str | os.PathLike[str] | BinaryIO) -> VhdFooter:
     size = image.seek(0, io.SEEK_END)
     image.seek(max(0, size - FOOTER_LEN))
     data = image.read(FOOTER_LEN)
-    if len(data) < FOOTER_LEN or not data.startswith(COOKIE):
-        raise InvalidArgument("the image does not end with a VHD footer")
-    names = VhdFooter.__match_args__[:-1]  # those of the fields on disk, in their order
-    fields: dict[str, Any] = dict(zip(names, _FOOTER.unpack(data), strict=True))
-    fields["unique_id"] = uuid.UUID(bytes=fields["unique_id"])
-    return VhdFooter(**fields, checksum_valid=fields["checksum"] == checksum(data))
-
-
-def checksum(footer: bytes) -> int:
-    """Give the complement of the sum of a footer's bytes, its checksum field left out."""
-    total = sum(footer) - sum(footer[_CHECKSUM_AT : _CHECKSUM_AT + 4])
-    return ~total & 0xFFFFFFFF
+    fields = choose()[1].read_vhd_footer(data)
+    return VhdFooter(**fields | {"unique_id": uuid.UUID(bytes=fields["unique_id"])})

@@ -10,7 +10,7 @@ import pytest
 from layerdisk.errdefs import InvalidArgument
 from layerdisk.inspection import inspect_image
 from layerdisk.tar2ext4 import convert
-from layerdisk.vhd import VhdFooter, checksum, read_footer
+from layerdisk.vhd import VhdFooter, read_footer
 from tarfiles import archive, directory, regular
 
 UNIQUE_ID = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
@@ -27,6 +27,7 @@ def image(tmp_path: Path) -> Path:
 def test_every_field_of_our_footer(image: Path) -> None:
     size = image.stat().st_size - 512
     footer = read_footer(image)
+    end = image.read_bytes()[-512:]
     assert footer == VhdFooter(
         cookie=b"conectix",
         features=2,
@@ -42,7 +43,7 @@ def test_every_field_of_our_footer(image: Path) -> None:
         heads=0,
         sectors_per_track=0,
         disk_type=2,
-        checksum=checksum(image.read_bytes()[-512:]),
+        checksum=~(sum(end) - sum(end[64:68])) & 0xFFFF_FFFF,
         unique_id=UNIQUE_ID,
         saved_state=0,
         checksum_valid=True,

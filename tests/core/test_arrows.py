@@ -201,7 +201,7 @@ FACE = {
     "tar2ext4": Row("_core _record errdefs findings io options"),
     "findings": Row("_record"),
     "options": Row(""),
-    "vhd": Row("errdefs"),
+    "vhd": Row("_core"),
     "errdefs": Row("names"),
     "_core": Row("errdefs", late="_rust _pure", for_types="_rust _pure options"),
     "_rust": Row("options"),

@@ -210,3 +210,19 @@ def test_read_superblock(cores: tuple[Core, Core], start: bytes) -> None:
 
     rust, pure = map(read, cores)
     assert rust == pure
+
+
+@given(
+    end=st.binary(max_size=100)
+    | st.binary(min_size=504, max_size=505).map(lambda rest: b"conectix" + rest)
+    | st.builds(lambda size: choose("python")[1].vhd_footer(size, bytes(16)), st.integers(0, 2**64 - 1))
+)
+def test_read_vhd_footer(cores: tuple[Core, Core], end: bytes) -> None:
+    def read(core: Core) -> Any:
+        try:
+            return list(core.read_vhd_footer(end).items())
+        except errdefs.InvalidArgument as error:
+            return str(error)
+
+    rust, pure = map(read, cores)
+    assert rust == pure

@@ -16,7 +16,7 @@ from .faults import Fault as _Fault
 from .pipeline import Source as _Source
 from .sink.file import FileSink as _FileSink
 
-__all__ = ["FAULTS", "convert", "read_superblock", "vhd_footer", "vhd_unique_id"]
+__all__ = ["FAULTS", "convert", "read_superblock", "read_vhd_footer", "vhd_footer", "vhd_unique_id"]
 
 FAULTS = [(fault.name, fault.code, fault.text, fault.is_identical) for fault in _Fault]
 
@@ -43,6 +43,11 @@ def vhd_footer(size: int, unique_id: bytes) -> bytes:
 def vhd_unique_id(content: str) -> bytes:
     """Return the 16-byte unique id that belongs to a content."""
     return _vhd.unique_id(content)
+
+
+def read_vhd_footer(end: bytes) -> dict[str, Any]:
+    """Read a footer, the last 512 bytes of an image: the fields of VhdFooter; InvalidArgument if it is not one."""
+    return _vhd.read(end)
 
 
 def read_superblock(start: bytes) -> dict[str, int | bytes]:

@@ -6,8 +6,9 @@ mod options;
 mod os;
 mod sink;
 mod source;
+mod vhd;
 
-use layerdisk_core::container::vhd;
+use layerdisk_core::container::vhd as core_vhd;
 use layerdisk_core::convert::Summary;
 use layerdisk_core::error::Result;
 use layerdisk_core::ext4::format::superblock::{Field, Superblock};
@@ -77,12 +78,17 @@ impl From<Summary> for Converted {
 
 #[pyfunction]
 fn vhd_footer(size: u64, unique_id: [u8; 16]) -> Vec<u8> {
-    vhd::footer(size, unique_id).to_vec()
+    core_vhd::footer(size, unique_id).to_vec()
 }
 
 #[pyfunction]
 fn vhd_unique_id(content: &str) -> Vec<u8> {
-    vhd::unique_id(content).to_vec()
+    core_vhd::unique_id(content).to_vec()
+}
+
+#[pyfunction]
+fn read_vhd_footer(end: &[u8]) -> PyResult<vhd::VhdFooter> {
+    core_vhd::Footer::read(end).map(vhd::VhdFooter::from).map_err(error::to_py)
 }
 
 #[pyfunction]
@@ -104,7 +110,7 @@ mod _rust {
     use super::{Bound, FAULTS, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
-    use super::{convert, read_superblock, vhd_footer, vhd_unique_id};
+    use super::{convert, read_superblock, read_vhd_footer, vhd_footer, vhd_unique_id};
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
