@@ -89,7 +89,7 @@ CORE = {
     "ext4/layout/hcsshim": "ext4/format/checksum ext4/format/features ext4/format/group_descriptor "
     "ext4/format/inode ext4/layout",
     "container": "container/vhd error sink",
-    "container/vhd": "",
+    "container/vhd": "error",
     "error": "faults",
     "sink": "error units",
     "sink/file": "error sink",
