@@ -14,10 +14,6 @@ A source gives blobs (`layerdisk.content.Provider`) and lists what it has; archi
 
 REF is a tag, a full name, or "@" and a digest. FILE may be "-" for standard input; an archive that is compressed or
 cannot seek is copied to a temporary file.
-
->>> with open_image("tests/data/oci:hello") as opened:  # doctest: +SKIP
-...     print(opened.image.platform, len(opened.image.layers))
-linux/amd64 2
 """
 
 from __future__ import annotations
