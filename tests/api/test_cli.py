@@ -121,7 +121,7 @@ def test_findings_are_gathered_for_people_and_listed_for_programs(
     assert main(["convert", str(path), str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("finding")] == [
-        r'finding      B13 x 1,204, first: "d\x1b\u202e0/f": 1 parent directory not in the layer: '
+        r'finding      B13 x 1,204, first: "d\x1b\xe2\x80\xae0/f": 1 parent directory not in the layer: '
         "made like the one above (the bytes are hcsshim's)"
     ]
     assert main(["convert", str(path), str(tmp_path / "out"), "--json"]) == 0

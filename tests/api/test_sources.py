@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from layerdisk.cli import main
 from layerdisk.content import Verifier
 from layerdisk.errdefs import (
     DataLoss,
@@ -477,3 +478,24 @@ def test_a_transport_that_is_not_known_is_named() -> None:
 def test_an_image_that_is_named_twice_is_refused(layout: Layout) -> None:
     with pytest.raises(InvalidArgument, match="the image is named twice"):
         open_image(f"oci:{layout.root}:a", "b")
+
+
+# --- on the command line
+
+
+def test_the_command_line_takes_every_source(
+    layout: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = new(layout, tmp_path)
+    outputs = []
+    for number, what in enumerate([str(layout.root), f"docker-archive:{path}:{NAME}", f"oci-archive:{path}"]):
+        assert main(["apply", what, "--to", str(tmp_path / str(number)), "--json"]) == 0
+        outputs.append([{**layer, "path": None} for layer in json.loads(capsys.readouterr().out)])
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert [layer["digest"] for layer in outputs[0]] == [
+        layer.diff_id for layer in read_image(layout.root).layers
+    ]
+    assert main(["apply", str(path), "--ref", "gone", "--to", str(tmp_path / "x")]) == 1
+    assert capsys.readouterr().err.startswith(
+        f'layerdisk: no image "gone" in {path}; there is "{NAME}" sha256:'
+    )

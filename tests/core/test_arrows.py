@@ -131,7 +131,7 @@ FACE = {
     "cli/inspect": Row("cli/_names cli/_options cli/_show", late="inspection", for_types="inspection vhd"),
     "cli/apply": Row(
         "cli/_options cli/_progress cli/_show",
-        late="lcow image content descriptor platforms mount diff errdefs",
+        late="lcow image sources content descriptor platforms mount diff errdefs",
         for_types="content descriptor lcow",
     ),
     "cli/completion": Row("cli/_options", late="cli"),

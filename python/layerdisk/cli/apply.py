@@ -1,4 +1,4 @@
-"""`layerdisk apply`: layers of a content store or an OCI image layout to disks."""
+"""`layerdisk apply`: layers of an image, wherever it is, or of a content store to disks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._progress import LayerBars, bars, blob_name
 from ._show import print_json
 
 if TYPE_CHECKING:
-    from ..content import LocalStore
+    from ..content import Provider
     from ..descriptor import Platform
     from ..lcow import LcowDiffer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _EXAMPLE = """
 # every layer of an image, each to DISKS/<diffID>/layer.vhd
 layerdisk apply IMAGE_LAYOUT --to DISKS
+# the same of one image in what `docker save` wrote
+layerdisk apply docker-archive:images.tar:alpine:latest --to DISKS
 # one layer of a content store, to DISK/layer.vhd
 layerdisk apply STORE --digest sha256:... --to DISK
 """
@@ -27,10 +29,13 @@ layerdisk apply STORE --digest sha256:... --to DISK
 
 def add(commands: Any) -> None:
     """Add the command's parser."""
-    text = "apply a layer, or all layers of an image, from a content store or OCI image layout"
+    text = "apply all layers of an image, or one layer of a content store"
     apply = add_command(commands, "apply", _run, text, _EXAMPLE)
     apply.add_argument(
-        "store", metavar="STORE", help="directory with blobs/; an OCI image layout if an image is applied"
+        "store",
+        metavar="IMAGE",
+        help="an image: oci:DIR, oci-archive:FILE, docker-archive:FILE or dir:DIR, each with an optional :NAME or "
+        "@DIGEST, or a path that is recognised, - for standard input; with --digest a directory with blobs/",
     )
     which = apply.add_mutually_exclusive_group()
     which.add_argument("--digest", metavar="D", help="apply the layer with this digest, to DIR/layer.vhd")
@@ -63,7 +68,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     if options.digest is None:
-        _apply_layout(options)
+        _apply_image(options)
     else:
         _apply_blob(options)
 
@@ -88,20 +93,18 @@ def _apply_blob(options: argparse.Namespace) -> None:
     _print_applied([(applied, os.path.join(options.to, LAYER_FILE))], options.json)
 
 
-def _apply_layout(options: argparse.Namespace) -> None:
-    from ..content import LocalStore
+def _apply_image(options: argparse.Namespace) -> None:
     from ..diff import with_decryption
-    from ..image import apply_image, read_image
+    from ..image import apply_image
+    from ..sources import open_image
 
-    image = read_image(options.store, options.ref, options.platform)
-    store = LocalStore(options.store)
-    with bars() as shown:
+    with open_image(options.store, options.ref, options.platform) as opened, bars() as shown:
         layers = apply_image(
-            image,
+            opened.image,
             options.to,
-            lambda: _differ(store, options),
+            lambda: _differ(opened.source, options),
             options=lambda blob: [with_decryption(blob)],
-            layer_progress=None if shown is None else LayerBars(shown, image.layers),
+            layer_progress=None if shown is None else LayerBars(shown, opened.image.layers),
         )
     _print_applied([(layer.applied, layer.path) for layer in layers], options.json)
 
@@ -116,7 +119,7 @@ def _platform(text: str) -> Platform:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _differ(store: LocalStore, options: argparse.Namespace) -> LcowDiffer:
+def _differ(store: Provider, options: argparse.Namespace) -> LcowDiffer:
     from ..diff import ocicrypt_decoders
     from ..lcow import LcowDiffer
 
