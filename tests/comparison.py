@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from common import digest_of
 from doubles import BytesReader
+from files import assert_same_bytes
 from layerdisk import errdefs
 from layerdisk.tar2ext4 import ConvertResult, convert
 from oracle_client import Answer, Oracle
 
 FOOTER_BYTES = 512
-PIECE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Outcome:
+CORES = ("rust", "python")
+
+
+class Outcome(NamedTuple):
     """What a conversion came to: a result or an error."""
 
     result: ConvertResult | None
@@ -38,26 +39,37 @@ def attempt(tar: bytes | Path | BinaryIO, out: Path, **options: Any) -> Outcome:
 
 
 def compare(
-    oracle: Oracle, core: str, tar: bytes | Path, scratch: Path, sparse: bool = False, **options: Any
-) -> None:
+    oracle: Oracle,
+    cores: str | tuple[str, ...],
+    tar: bytes | Path,
+    scratch: Path,
+    sparse: bool = False,
+    **options: Any,
+) -> list[Outcome]:
     """Assert everything that must hold between hcsshim and both modes of layerdisk.
 
     Args:
         oracle: the reference.
-        core: which core of layerdisk.
+        cores: which core of layerdisk, or several for one run of the reference.
         tar: the layer.
         scratch: where the three images go.
         sparse: let the reference leave zeros out of its file.
         options: of Convert and of convert alike.
+
+    Returns:
+        What the default mode of each core came to.
     """
     reference = scratch / "reference.img"
     theirs = oracle.convert(tar, reference, sparse=sparse, **options)
     vhd = bool(options.get("append_vhd_footer") or options.get("only_append_vhd_footer"))
-    try:
-        check_reproducing(theirs, reference, tar, core, scratch / "reproduced.img", vhd, options)
-        check_default(theirs, reference, tar, core, scratch / "default.img", vhd, options)
-    except AssertionError as error:
-        raise AssertionError(f"options {options}: {error}") from error
+    said = []
+    for core in [cores] if isinstance(cores, str) else cores:
+        try:
+            check_reproducing(theirs, reference, tar, core, scratch / "reproduced.img", vhd, options)
+            said.append(check_default(theirs, reference, tar, core, scratch / "default.img", vhd, options))
+        except AssertionError as error:
+            raise AssertionError(f"core {core}, options {options}: {error}") from error
+    return said
 
 
 def check_reproducing(
@@ -97,7 +109,7 @@ def check_default(
     out: Path,
     vhd: bool,
     options: dict[str, Any],
-) -> None:
+) -> Outcome:
     """Default mode: with no finding that says otherwise, the bytes are hcsshim's."""
     out.unlink(missing_ok=True)
     ours = attempt(tar, out, core=core, **options)
@@ -107,14 +119,15 @@ def check_default(
             f"hcsshim accepts, we refuse: {ours.error!r}"
         )
         assert not out.exists()
-        return
+        return ours
     assert_result(ours.result, tar, out)
     assert ours.result is not None
     differing = [finding for finding in ours.result.findings if not finding.identical]
     if differing:
-        return
+        return ours
     assert theirs.ok, f"hcsshim says {theirs.error or theirs.panic}; we accept with no finding"
     assert_same(reference, out, vhd)
+    return ours
 
 
 def classes_of(text: str) -> tuple[type[BaseException], ...]:
@@ -150,25 +163,15 @@ def assert_same(theirs: Path, ours: Path, vhd: bool) -> None:
     size = theirs.stat().st_size
     assert ours.stat().st_size == size, f"hcsshim writes {size} bytes, we write {ours.stat().st_size}"
     end = size - FOOTER_BYTES if vhd else size
-    with open(theirs, "rb") as left, open(ours, "rb") as right:
-        position = 0
-        while position < end:
-            count = min(PIECE_BYTES, end - position)
-            a, b = left.read(count), right.read(count)
-            assert a == b, describe_difference(a, b, position)
-            position += count
-        if vhd:
-            a, b = left.read(), right.read()
-            assert a[:64] + a[84:] == b[:64] + b[84:], "the VHD footers differ"
-            checksum = ~(sum(b) - sum(b[64:68])) & 0xFFFFFFFF
-            assert b[64:68] == checksum.to_bytes(4, "big"), "the checksum of the VHD footer is wrong"
+    assert_same_bytes(theirs, ours, end)
+    if vhd:
+        a, b = (tail(path, end) for path in [theirs, ours])
+        assert a[:64] + a[84:] == b[:64] + b[84:], "the VHD footers differ"
+        checksum = ~(sum(b) - sum(b[64:68])) & 0xFFFFFFFF
+        assert b[64:68] == checksum.to_bytes(4, "big"), "the checksum of the VHD footer is wrong"
 
 
-def describe_difference(theirs: bytes, ours: bytes, position: int) -> str:
-    """The first bytes that differ, by block and offset."""
-    offsets = [i for i, (a, b) in enumerate(zip(theirs, ours, strict=True)) if a != b]
-    lines = [f"{len(offsets)} bytes differ in the MiB at {position}; the first:"]
-    for i in offsets[:12]:
-        block, within = divmod(position + i, 4096)
-        lines.append(f"  block {block} byte {within:#x}: hcsshim {theirs[i]:02x}, ours {ours[i]:02x}")
-    return "\n".join(lines)
+def tail(path: Path, start: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(start)
+        return file.read()

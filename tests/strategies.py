@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -240,7 +241,7 @@ def odd_entry(draw: st.DrawFn, names: Names) -> bytes:
     fresh = draw(COMPONENTS)
     data = pattern(draw(st.sampled_from([0, 0, 0, 1, 50, 100, 5000])))
     fields = draw(attributes())
-    return draw(
+    make: Callable[[], bytes] = draw(
         st.sampled_from(
             [
                 lambda: regular(old or b"/", data, **fields),
@@ -271,7 +272,8 @@ def odd_entry(draw: st.DrawFn, names: Names) -> bytes:
                 lambda: regular(fresh + b"\\" + fresh, data),
             ]
         )
-    )()
+    )
+    return make()
 
 
 @st.composite

@@ -9,6 +9,7 @@ corrupted; `checksum=b"..."` gives the checksum field itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -122,15 +123,15 @@ def pax_body(records: Records) -> bytes:
 
 
 def pax(
-    records: Records | bytes, *, type: bytes = b"x", name: Text = b"PaxHeaders/x", **fields: object
+    records: Records | bytes, *, type: bytes = b"x", name: Text = b"PaxHeaders/x", **fields: Any
 ) -> bytes:
     """An extended header; bytes are taken as its body as they are."""
     body = records if isinstance(records, bytes) else pax_body(records)
     fields.setdefault("size", len(body))
-    return header(name, type=type, **fields) + padded(body)  # type: ignore[arg-type]
+    return header(name, type=type, **fields) + padded(body)
 
 
-def global_pax(records: Records | bytes, *, name: Text = b"pax_global_header", **fields: object) -> bytes:
+def global_pax(records: Records | bytes, *, name: Text = b"pax_global_header", **fields: Any) -> bytes:
     return pax(records, type=b"g", name=name, **fields)
 
 
@@ -152,7 +153,7 @@ def entry(
     xattrs: Mapping[Text, bytes] | None = None,
     records: Records | None = None,
     format: str = "ustar",
-    **fields: object,
+    **fields: Any,
 ) -> bytes:
     """A whole entry: extended header where one is needed, header, data, padding."""
     name, linkname = raw(name), raw(linkname)
@@ -170,7 +171,7 @@ def entry(
         else:
             extended.append((b"linkpath", linkname))
         linkname = linkname[:100]
-    times: dict[str, int] = {}
+    times: dict[str, Any] = {}
     for key, time in (("mtime", mtime), ("atime", atime), ("ctime", ctime)):
         if isinstance(time, (str, bytes)):
             extended.append((key, time))
@@ -190,47 +191,47 @@ def entry(
             size=len(data) if size is None else size,
             linkname=linkname,
             format=format,
-            **times,  # type: ignore[arg-type]
-            **fields,  # type: ignore[arg-type]
+            **times,
+            **fields,
         )
         + padded(data)
     )
 
 
-def directory(name: Text, **fields: object) -> bytes:
+def directory(name: Text, **fields: Any) -> bytes:
     fields.setdefault("mode", 0o755)
-    return entry(name, type=TYPES["directory"], **fields)  # type: ignore[arg-type]
+    return entry(name, type=TYPES["directory"], **fields)
 
 
-def regular(name: Text, data: bytes = b"", **fields: object) -> bytes:
-    return entry(name, data, type=TYPES["regular"], **fields)  # type: ignore[arg-type]
+def regular(name: Text, data: bytes = b"", **fields: Any) -> bytes:
+    return entry(name, data, type=TYPES["regular"], **fields)
 
 
-def symlink(name: Text, target: Text, **fields: object) -> bytes:
+def symlink(name: Text, target: Text, **fields: Any) -> bytes:
     fields.setdefault("mode", 0o777)
-    return entry(name, type=TYPES["symlink"], linkname=target, **fields)  # type: ignore[arg-type]
+    return entry(name, type=TYPES["symlink"], linkname=target, **fields)
 
 
-def hardlink(name: Text, target: Text, **fields: object) -> bytes:
-    return entry(name, type=TYPES["hardlink"], linkname=target, **fields)  # type: ignore[arg-type]
+def hardlink(name: Text, target: Text, **fields: Any) -> bytes:
+    return entry(name, type=TYPES["hardlink"], linkname=target, **fields)
 
 
-def char_device(name: Text, major: int, minor: int, **fields: object) -> bytes:
-    return entry(name, type=TYPES["char"], devmajor=major, devminor=minor, **fields)  # type: ignore[arg-type]
+def char_device(name: Text, major: int, minor: int, **fields: Any) -> bytes:
+    return entry(name, type=TYPES["char"], devmajor=major, devminor=minor, **fields)
 
 
-def block_device(name: Text, major: int, minor: int, **fields: object) -> bytes:
-    return entry(name, type=TYPES["block"], devmajor=major, devminor=minor, **fields)  # type: ignore[arg-type]
+def block_device(name: Text, major: int, minor: int, **fields: Any) -> bytes:
+    return entry(name, type=TYPES["block"], devmajor=major, devminor=minor, **fields)
 
 
-def fifo(name: Text, **fields: object) -> bytes:
-    return entry(name, type=TYPES["fifo"], **fields)  # type: ignore[arg-type]
+def fifo(name: Text, **fields: Any) -> bytes:
+    return entry(name, type=TYPES["fifo"], **fields)
 
 
 Fragments = Sequence[tuple[int, bytes]]  # offset and content of what is not a hole
 
 
-def gnu_sparse(name: Text, size: int, fragments: Fragments, **fields: object) -> bytes:
+def gnu_sparse(name: Text, size: int, fragments: Fragments, **fields: Any) -> bytes:
     """A sparse file of the old GNU form: four map entries in the header, then 21 in each further block.
 
     `size` is the logical size; `stored` replaces what the size field says.
@@ -238,7 +239,7 @@ def gnu_sparse(name: Text, size: int, fragments: Fragments, **fields: object) ->
     sparse_map = [number(offset, 12) + number(len(data), 12) for offset, data in fragments]
     first, rest = sparse_map[:4], sparse_map[4:]
     replace = {386: b"".join(first), 482: bytes([bool(rest)]), 483: number(size, 12)}
-    replace |= fields.pop("replace", {})  # type: ignore[arg-type]
+    replace |= fields.pop("replace", {})
     extension = b""
     while rest:
         now, rest = rest[:21], rest[21:]
@@ -249,10 +250,10 @@ def gnu_sparse(name: Text, size: int, fragments: Fragments, **fields: object) ->
         entry(name, type=b"S", size=stored, format="gnu", replace=replace, **fields)
         + extension
         + padded(data)
-    )  # type: ignore[arg-type]
+    )
 
 
-def pax_sparse(name: Text, size: int, fragments: Fragments, *, version: str, **fields: object) -> bytes:
+def pax_sparse(name: Text, size: int, fragments: Fragments, *, version: str, **fields: Any) -> bytes:
     """A sparse file of pax form 0.0, 0.1 or 1.0."""
     data = b"".join(data for _, data in fragments)
     pairs = [(offset, len(data)) for offset, data in fragments]
@@ -270,9 +271,9 @@ def pax_sparse(name: Text, size: int, fragments: Fragments, *, version: str, **f
         else:
             records += [("GNU.sparse.map", ",".join(map(str, flat)))]
             records += [("GNU.sparse.name", name)]
-    records += fields.pop("records", [])  # type: ignore[arg-type,operator]
+    records += fields.pop("records", [])
     stored_name = name if version == "0.0" else b"GNUSparseFile.1/x"
-    return entry(stored_name, data, records=records, **fields)  # type: ignore[arg-type]
+    return entry(stored_name, data, records=records, **fields)
 
 
 def archive(*parts: bytes, end: bytes = END) -> bytes:

@@ -48,7 +48,7 @@ def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[b
     return subprocess.run(command, input=stdin, capture_output=True)
 
 
-OPTIONS = {
+OPTIONS: dict[str, tuple[list[str], dict[str, object]]] = {
     "none": ([], {}),
     "whiteout": (["--convert-whiteout"], {"convert_whiteout": True}),
     "backslash": (["--convert-backslash"], {"convert_backslash": True}),

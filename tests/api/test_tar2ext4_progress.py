@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from common import LAYER, assert_untouched
@@ -28,12 +29,8 @@ def test_reader_and_progress_are_called_where_convert_was(core: str) -> None:
         threads.add(threading.get_ident())
         return layer.read(size)
 
-    convert(
-        Methods(read=read),
-        io.BytesIO(),
-        progress=lambda total: threads.add(threading.get_ident()),
-        core=core,
-    )
+    reader: Any = Methods(read=read)
+    convert(reader, io.BytesIO(), progress=lambda _: threads.add(threading.get_ident()), core=core)
     assert threads == {threading.get_ident()}
 
 

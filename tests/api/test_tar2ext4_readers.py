@@ -131,8 +131,9 @@ def test_an_exception_of_the_reader_passes_through_as_it_is(
             raise error
         return layer.read(1000) if method == "read" else layer.readinto(memoryview(argument)[:1000])
 
+    reader: Any = Methods(**{method: read})
     with pytest.raises(type(error)) as caught:
-        convert(Methods(**{method: read}), target, core=core)
+        convert(reader, target, core=core)
     assert caught.value is error
     assert len(calls) == reads + 1
     assert_untouched(target)

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from common import LAYER, image_of
@@ -86,7 +87,8 @@ def test_a_superblock_is_read_as_hcsshim_does(
     path = tmp_path / "image"
     path.write_bytes(make(chosen))
     theirs = oracle.ask(path, Op="superblock").result
-    for image in [path, str(path), io.BytesIO(path.read_bytes()), path.read_bytes()]:
+    forms: list[Any] = [path, str(path), io.BytesIO(path.read_bytes()), path.read_bytes()]
+    for image in forms:
         ours = read_ext4_superblock(image)
         found = {
             FIELDS[name]: list(value) if isinstance(value, bytes) else value
@@ -103,11 +105,15 @@ def test_what_is_no_ext4_is_refused_where_hcsshim_does(
 ) -> None:
     path = tmp_path / "image"
     path.write_bytes(content)
-    for function, operation in [(read_ext4_superblock, "superblock"), (ext4_file_system_size, "size")]:
+    functions: list[tuple[Callable[[Any], object], str]] = [
+        (read_ext4_superblock, "superblock"),
+        (ext4_file_system_size, "size"),
+    ]
+    for function, operation in functions:
         assert oracle.ask(path, Op=operation).error is not None
         for image in [path, io.BytesIO(content)]:
             with pytest.raises(errdefs.InvalidArgument) as caught:
-                function(image)  # type: ignore[operator]
+                function(image)
             assert str(caught.value) == f"not an ext4 file system: {reason}"
     assert oracle.ask(path, Op="is_ext4").result is is_device_ext4(path) is False
 

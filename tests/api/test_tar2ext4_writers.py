@@ -11,7 +11,7 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import pytest
 from common import LAYER, assert_untouched, image_of
@@ -23,16 +23,16 @@ LONGER = bytes(range(256)) * 4096
 
 
 @contextlib.contextmanager
-def older(path: Path, mode: str, buffering: int = -1) -> Iterator[BinaryIO]:
+def older(path: Path, mode: str, buffering: int = -1) -> Iterator[IO[bytes]]:
     """A file that holds more than the image will, open somewhere in its midst."""
     path.write_bytes(LONGER)
     with open(path, mode, buffering) as file:
         file.seek(1000)
-        yield file  # type: ignore[misc]
+        yield file
 
 
 @contextlib.contextmanager
-def older_object(path: Path) -> Iterator[BinaryIO]:
+def older_object(path: Path) -> Iterator[IO[bytes]]:
     image = io.BytesIO(LONGER)
     image.seek(1000)
     yield image
@@ -85,13 +85,13 @@ def test_zeros_that_are_not_written_are_there(core: str) -> None:
     assert image.getvalue()[:-512] == content
 
 
-def pipe(buffering: int) -> BinaryIO:
+def pipe(buffering: int) -> IO[bytes]:
     reading, writing = os.pipe()
     os.close(reading)
-    return open(writing, "wb", buffering)  # type: ignore[return-value]
+    return open(writing, "wb", buffering)
 
 
-def connection() -> BinaryIO:
+def connection() -> IO[bytes]:
     one, other = socket.socketpair()
     with one, other:
         return one.makefile("wb")

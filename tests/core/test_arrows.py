@@ -343,7 +343,7 @@ def idle(found: Mapping[str, Iterable[str]], allowed: Mapping[str, str]) -> list
 
 def reached(module: str, allowed: Mapping[str, str]) -> set[str]:
     """All that a module names, and what those name, and so on."""
-    found = set()
+    found: set[str] = set()
     ahead = [module]
     while ahead:
         for name in set(allowed.get(ahead.pop(), "").split()) - found:

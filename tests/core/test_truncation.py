@@ -88,5 +88,5 @@ def run(*arguments: object) -> int:
         try:
             status = cli.main([str(argument) for argument in arguments])
         except SystemExit as exit:
-            status = exit.code
-    return status or 0
+            return int(exit.code or 0)
+    return status

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import layers
 import pytest
 import strategies
 from doubles import BytesReader
+from files import assert_same_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 from layerdisk import errdefs
@@ -29,8 +29,6 @@ OPTIONS = st.fixed_dictionaries(
 ALL_SWITCHES = [
     dict(zip(SWITCHES, on, strict=True)) for on in itertools.product([False, True], repeat=len(SWITCHES))
 ]
-# Images up to this size are compared as a whole, larger ones by their SEEK_DATA ranges.
-COMPARED_WHOLE = 1 << 24
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +54,7 @@ def assert_same(
     cores: tuple[Core, Core], scratch: Path, make_reader: Callable[[], Any], **options: Any
 ) -> None:
     outcomes = []
-    images = [scratch / "rust.img", scratch / "pure.img"]
+    images = scratch / "rust.img", scratch / "pure.img"
     for core, image in zip(cores, images, strict=True):
         with open(image, "w+b") as writer:
             outcomes.append(run(core, make_reader(), writer, **options))
@@ -64,37 +62,6 @@ def assert_same(
     assert rust == pure, f"with {options}\nrust: {rust}\npure: {pure}"
     if rust[0] == "converted":
         assert_same_bytes(*images)
-
-
-def assert_same_bytes(rust: Path, pure: Path) -> None:
-    size = rust.stat().st_size
-    assert pure.stat().st_size == size
-    with open(rust, "rb") as one, open(pure, "rb") as other:
-        if size <= COMPARED_WHOLE:
-            assert one.read() == other.read(), "the images differ"
-            return
-        for start, end in data_ranges(one.fileno(), size) + data_ranges(other.fileno(), size):
-            for at in range(start, end, COMPARED_WHOLE):
-                length = min(COMPARED_WHOLE, end - at)
-                assert os.pread(one.fileno(), length, at) == os.pread(other.fileno(), length, at), (
-                    f"the images differ behind byte {at}"
-                )
-
-
-def data_ranges(descriptor: int, size: int) -> list[tuple[int, int]]:
-    """Give what is not a hole."""
-    if not hasattr(os, "SEEK_DATA"):
-        return [(0, size)]
-    ranges = []
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError:  # nothing but a hole follows
-            break
-        end = os.lseek(descriptor, start, os.SEEK_HOLE)
-        ranges.append((start, end))
-    return ranges
 
 
 @pytest.mark.parametrize("layer", layers.SMALL, ids=lambda layer: layer.name)

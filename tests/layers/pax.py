@@ -11,12 +11,12 @@ PAX = [
         "pax-all",
         pax({"path": "p/q", "uid": "77", "gid": "88", "mtime": "9.25", "atime": "-1.5", "ctime": "4"}),
         regular("f"),
-        findings=None,
+        findings="B13 B3",
     ),
     layer("pax-size", pax({"size": "5"}), header("f", size=0) + padded(b"12345")),
     layer("pax-size-overrides-larger", pax({"size": "0"}), header("f", size=512), regular("g")),
     layer("pax-size-on-directory", pax({"size": "512"}), directory("d"), regular("g")),
-    layer("pax-size-negative", pax({"size": "-1"}), regular("f")),
+    layer("pax-size-negative", pax({"size": "-1"}), regular("f"), refusal="InvalidTar"),
     layer("pax-size-negative-directory", pax({"size": "-1"}), directory("f")),
     layer("pax-linkpath", pax({"linkpath": "target"}), symlink("s", "other")),
     layer(
@@ -37,15 +37,15 @@ PAX = [
     layer("pax-newline-in-value", regular("f", xattrs={"user.n": b"a\nb=c\n"})),
     layer("pax-equals-in-value", pax({"path": "a=b"}), regular("f")),
     layer("pax-nul-in-unknown-key-value", pax({"comment": b"a\0b"}), regular("f")),
+    layer("pax-length-5", pax(b"5 a=\n"), regular("f")),
+    layer("pax-length-6", pax(b"6 a=1\n"), regular("f")),
     *(
-        layer(f"pax-bad-{name}", pax(body), regular("f"))
+        layer(f"pax-bad-{name}", pax(body), regular("f"), refusal="InvalidTar")
         for name, body in {
             "trailing-nul": b"8 uid=1\n\0",
             "no-newline": b"8 uid=1x",
             "too-long": b"99 uid=1\n",
             "too-short": b"4 u=1\n",
-            "length-5": b"5 a=\n",
-            "length-6": b"6 a=1\n",
             "no-space": b"uid=1\n",
             "no-equals": b"8 uid-1\n",
             "empty-key": b"6 =ab\n",
@@ -93,7 +93,7 @@ PAX = [
                 ]
             )
         ),
-        findings=None,
+        findings="B3",
     ),
     layer(
         "pax-time-edges",
@@ -101,11 +101,11 @@ PAX = [
             regular(f"t{i}", mtime=str(t))
             for i, t in enumerate([-(1 << 63), (1 << 63) - 1, -62135596800, -62135596799, -62135596801])
         ),
-        findings=None,
+        findings="B4b",
     ),
-    layer("pax-time-wraps", regular("t", mtime="-9223372036854775808.5"), findings=None),
-    layer("pax-time-too-large", regular("t", mtime="9223372036854775808")),
-    layer("pax-time-zero-time-with-ns", regular("t", mtime="-62135596800.000000001"), findings=None),
+    layer("pax-time-wraps", regular("t", mtime="-9223372036854775808.5"), findings="B4b"),
+    layer("pax-time-too-large", regular("t", mtime="9223372036854775808"), refusal="InvalidTar"),
+    layer("pax-time-zero-time-with-ns", regular("t", mtime="-62135596800.000000001"), findings="B4b"),
     # global headers
     layer("B7-global", global_pax({"comment": "x", "path": "ignored-later"}), regular("f"), findings="B7"),
     layer("B7-global-xattrs", global_pax({"SCHILY.xattr.user.g": "1"}), regular("f"), findings="B7"),
@@ -125,12 +125,12 @@ PAX = [
         regular("f"),
         findings="B7",
     ),
-    layer("B7-global-with-parents", global_pax({"comment": "x"}, name="some/where/g"), findings=None),
+    layer("B7-global-with-parents", global_pax({"comment": "x"}, name="some/where/g"), findings="B7"),
     layer(
         "N4-global-unstable",
         *(global_pax({"path": f"p{i}", "uid": "x"}, name="g") for i in range(8)),
-        findings=None,
+        findings="B7",
     ),
-    layer("global-bad-syntax", global_pax(b"8 uid=1\n\0"), regular("f")),
+    layer("global-bad-syntax", global_pax(b"8 uid=1\n\0"), regular("f"), refusal="InvalidTar"),
     layer("global-empty", global_pax(b""), regular("f"), findings="B7"),
 ]

@@ -70,7 +70,6 @@ PLAIN = [
     layer(
         "root-entry",
         directory("/", mode=0o711, uid=5, gid=6, mtime=7, xattrs={"user.r": b"1"}),
-        findings=None,
     ),
     layer("lost-and-found", regular("lost+found/x", b"1")),
     layer(
@@ -78,7 +77,6 @@ PLAIN = [
         regular("a\\b\\c", b"1"),
         symlink("s", "..\\x\\y"),
         hardlink("h", "a\\b\\c"),
-        findings=None,
     ),
     layer(
         "mode-bits",
@@ -120,7 +118,6 @@ PLAIN = [
         regular(
             "two-blocks", b"data", xattrs={"user.a": pattern(2000), "user.b": pattern(1900), "user.c": b""}
         ),
-        findings=None,
     ),
     layer(
         "xattr-names",
@@ -133,15 +130,15 @@ PLAIN = [
     layer(
         "xattr-on-every-type",
         *(
-            make(name, *arguments, xattrs={"trusted.x": pattern(size)})
-            for size in [1, 500]
-            for make, name, arguments in [
-                (directory, f"d{size}", ()),
-                (regular, f"f{size}", (b"1",)),
-                (symlink, f"s{size}", ("target",)),
-                (symlink, f"S{size}", ("t" * 70,)),
-                (char_device, f"c{size}", (1, 2)),
-                (fifo, f"p{size}", ()),
+            part
+            for size, xattrs in [(size, {"trusted.x": pattern(size)}) for size in [1, 500]]
+            for part in [
+                directory(f"d{size}", xattrs=xattrs),
+                regular(f"f{size}", b"1", xattrs=xattrs),
+                symlink(f"s{size}", "target", xattrs=xattrs),
+                symlink(f"S{size}", "t" * 70, xattrs=xattrs),
+                char_device(f"c{size}", 1, 2, xattrs=xattrs),
+                fifo(f"p{size}", xattrs=xattrs),
             ]
         ),
     ),
@@ -158,7 +155,7 @@ PLAIN = [
         symlink("a/.wh.link", "x"),
         hardlink("a/.wh.hard", "nowhere"),
         regular("new/.wh.in-implicit"),
-        findings=None,
+        findings="B13",
     ),
     layer("whiteout-longest-name", regular(b".wh." + b"n" * 251)),
     layer(
@@ -172,7 +169,7 @@ PLAIN = [
         "opaque-with-xattr-block", directory("a", xattrs={"user.x": pattern(300)}), regular("a/.wh..wh..opq")
     ),
     layer("opaque-twice", directory("a"), regular("a/.wh..wh..opq"), regular("a/.wh..wh..opq")),
-    layer("B10-opaque-first", regular("a/.wh..wh..opq"), directory("a", mode=0o700), findings=None),
+    layer("B10-opaque-first", regular("a/.wh..wh..opq"), directory("a", mode=0o700), findings="B13"),
     layer("deep", regular("/".join("d" * 60), b"1"), findings="B13"),
     layer(
         "directory-again",
@@ -183,10 +180,8 @@ PLAIN = [
     layer(
         "hardlink-chain", regular("a", b"1"), hardlink("b", "a"), hardlink("c", "b"), hardlink("./d", "/c")
     ),
-    layer("hardlink-over-hardlink", regular("a"), hardlink("b", "a"), hardlink("b", "a"), findings=None),
-    layer(
-        "replace-one-of-two-links", regular("a", b"1"), hardlink("b", "a"), regular("b", b"2"), findings=None
-    ),
+    layer("hardlink-over-hardlink", regular("a"), hardlink("b", "a"), hardlink("b", "a")),
+    layer("replace-one-of-two-links", regular("a", b"1"), hardlink("b", "a"), regular("b", b"2")),
     layer(
         "devices",
         *(char_device(f"c{a}-{i}", a, i) for a in [0, 1, 255, 4095] for i in [0, 255, 256, 0xFFFFF]),

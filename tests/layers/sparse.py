@@ -22,27 +22,31 @@ SPARSE = [
         gnu_sparse("sp", 100000, [(i * 1000, pattern(9, i)) for i in range(60)]),
         regular("b"),
     ),
-    *(
-        layer(
-            f"sparse-gnu-{count}-blocks",
-            gnu_sparse("sp", 100_000, [(i, b"x") for i in range(4 + 21 * count)]),
-            findings=None,
-        )
-        for count in (2047, 2048)
+    layer("sparse-gnu-2047-blocks", gnu_sparse("sp", 100_000, [(i, b"x") for i in range(4 + 21 * 2047)])),
+    layer(
+        "sparse-gnu-2048-blocks",
+        gnu_sparse("sp", 100_000, [(i, b"x") for i in range(4 + 21 * 2048)]),
+        refusal="InvalidTar",
     ),
     layer("sparse-gnu-empty-map", gnu_sparse("sp", 10000, []), regular("b")),
-    layer("sparse-gnu-not-gnu", entry("sp", type=b"S")),
+    layer("sparse-gnu-not-gnu", entry("sp", type=b"S"), refusal="InvalidTar"),
     layer("sparse-gnu-prefix-times", gnu_sparse("sp", 600, [(0, b"x")], atime=5, ctime=6)),
-    layer("sparse-gnu-overlap", gnu_sparse("sp", 600, [(10, b"xx"), (11, b"y")])),
-    layer("sparse-gnu-beyond", gnu_sparse("sp", 600, [(599, b"xx")])),
-    layer("sparse-gnu-bad-number", gnu_sparse("sp", 600, [(0, b"x")], replace={386: b"z"})),
-    layer("sparse-gnu-negative-size", gnu_sparse("sp", -1, [])),
-    layer("sparse-gnu-missing-data", gnu_sparse("sp", 600, [(0, b"xx")], stored=1)),
-    layer("sparse-gnu-unreferenced", gnu_sparse("sp", 600, [(0, b"xx")], stored=3)),
-    layer("sparse-size-0-unreferenced", gnu_sparse("sp", 0, [(0, b"")], stored=2) + padded(b"xy")),
+    layer("sparse-gnu-overlap", gnu_sparse("sp", 600, [(10, b"xx"), (11, b"y")]), refusal="InvalidTar"),
+    layer("sparse-gnu-beyond", gnu_sparse("sp", 600, [(599, b"xx")]), refusal="InvalidTar"),
+    layer(
+        "sparse-gnu-bad-number", gnu_sparse("sp", 600, [(0, b"x")], replace={386: b"z"}), refusal="InvalidTar"
+    ),
+    layer("sparse-gnu-negative-size", gnu_sparse("sp", -1, []), refusal="InvalidTar"),
+    layer("sparse-gnu-missing-data", gnu_sparse("sp", 600, [(0, b"xx")], stored=1), refusal="InvalidTar"),
+    layer("sparse-gnu-unreferenced", gnu_sparse("sp", 600, [(0, b"xx")], stored=3), refusal="InvalidTar"),
+    layer(
+        "sparse-size-0-unreferenced",
+        gnu_sparse("sp", 0, [(0, b"")], stored=2) + padded(b"xy"),
+        refusal="InvalidTar",
+    ),
     layer("sparse-hole-only", pax_sparse("sp", 5 * MIB, [], version="1.0")),
     layer("sparse-hole-at-end", pax_sparse("sp", 100000, [(0, b"start")], version="0.1")),
-    layer("sparse-1.0-name-with-nul", pax_sparse(b"a\0b", 10, [(0, b"x")], version="1.0"), findings=None),
+    layer("sparse-1.0-name-with-nul", pax_sparse(b"a\0b", 10, [(0, b"x")], version="1.0"), refusal="N11"),
     layer(
         "sparse-1.0-no-name",
         entry(
@@ -60,34 +64,40 @@ SPARSE = [
                 records={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "600"},
             ),
             regular("next"),
+            refusal=refusal,
         )
-        for name, data in {
-            "two-map-blocks": padded(b"100\n" + b"500\n0\n" * 100),
-            "map-over-blocks": padded(b"1\n" + b"0" * 600 + b"5\n2\n") + b"xy",
-            "minus": padded(b"-1\n"),
-            "plus": padded(b"+1\n+0\n+2\n") + b"xy",
-            "bad": padded(b"1\nx\n2\n") + b"xy",
-            "space": padded(b"1\n 0\n2\n") + b"xy",
-            "empty-line": padded(b"\n0\n2\n") + b"xy",
-            "no-map": b"",
-            "short-map": padded(b"5\n0\n1\n"),
-            "huge-count": padded(b"4611686018427387904\n"),
-            "large-count": padded(b"4611686018427387903\n"),
-            "no-lf": padded(b"1" * 512),
-            "missing": padded(b"1\n0\n3\n") + b"xy",
-            "unreferenced": padded(b"1\n0\n1\n") + b"xy",
-            "descending": padded(b"2\n5\n1\n3\n1\n") + b"xy",
-            "empty-entries": padded(b"3\n5\n0\n5\n0\n6\n2\n") + b"xy",
-            "empty-entry-beyond": padded(b"1\n601\n0\n"),
-            "overflow": padded(b"1\n9223372036854775807\n1\n") + b"x",
+        for name, (data, refusal) in {
+            "two-map-blocks": (padded(b"100\n" + b"500\n0\n" * 100), None),
+            "map-over-blocks": (padded(b"1\n" + b"0" * 600 + b"5\n2\n") + b"xy", None),
+            "minus": (padded(b"-1\n"), "InvalidTar"),
+            "plus": (padded(b"+1\n+0\n+2\n") + b"xy", None),
+            "bad": (padded(b"1\nx\n2\n") + b"xy", "InvalidTar"),
+            "space": (padded(b"1\n 0\n2\n") + b"xy", "InvalidTar"),
+            "empty-line": (padded(b"\n0\n2\n") + b"xy", "InvalidTar"),
+            "no-map": (b"", "TruncatedTar"),
+            "short-map": (padded(b"5\n0\n1\n"), "TruncatedTar"),
+            "huge-count": (padded(b"4611686018427387904\n"), "InvalidTar"),
+            "large-count": (padded(b"4611686018427387903\n"), "TruncatedTar"),
+            "no-lf": (padded(b"1" * 512), "TruncatedTar"),
+            "missing": (padded(b"1\n0\n3\n") + b"xy", "InvalidTar"),
+            "unreferenced": (padded(b"1\n0\n1\n") + b"xy", "InvalidTar"),
+            "descending": (padded(b"2\n5\n1\n3\n1\n") + b"xy", "InvalidTar"),
+            "empty-entries": (padded(b"3\n5\n0\n5\n0\n6\n2\n") + b"xy", None),
+            "empty-entry-beyond": (padded(b"1\n601\n0\n"), "InvalidTar"),
+            "overflow": (padded(b"1\n9223372036854775807\n1\n") + b"x", "InvalidTar"),
         }.items()
     ),
-    layer("sparse-1.0-directory", directory("d", records={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})),
+    layer(
+        "sparse-1.0-directory",
+        directory("d", records={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}),
+        refusal="TruncatedTar",
+    ),
     layer(
         "sparse-0.1-directory",
         directory(
             "d", records={"GNU.sparse.map": "0,0", "GNU.sparse.numblocks": "1", "GNU.sparse.size": "0"}
         ),
+        refusal="InvalidTar",
     ),
     layer(
         "sparse-2.0-is-plain",
@@ -111,10 +121,12 @@ SPARSE = [
         entry(
             "n", b"da", records={"GNU.sparse.map": "1,2", "GNU.sparse.numblocks": "2", "GNU.sparse.size": "9"}
         ),
+        refusal="InvalidTar",
     ),
     layer(
         "sparse-numblocks-missing",
         entry("n", b"da", records={"GNU.sparse.map": "1,2", "GNU.sparse.size": "9"}),
+        refusal="InvalidTar",
     ),
     layer(
         "sparse-numblocks-0",
@@ -133,6 +145,7 @@ SPARSE = [
         entry(
             "n", b"da", records={"GNU.sparse.map": "1,2", "GNU.sparse.numblocks": "1", "GNU.sparse.size": "x"}
         ),
+        refusal="InvalidTar",
     ),
     layer(
         "sparse-size-negative",
@@ -145,6 +158,7 @@ SPARSE = [
                 "GNU.sparse.size": "-1",
             },
         ),
+        refusal="InvalidTar",
     ),
     layer(
         "sparse-size-before-realsize",
@@ -159,5 +173,5 @@ SPARSE = [
             },
         ),
     ),
-    layer("sparse-whiteout-not-read", gnu_sparse(".wh.x", 600, [(0, b"xx")], stored=3), findings=None),
+    layer("sparse-whiteout-not-read", gnu_sparse(".wh.x", 600, [(0, b"xx")], stored=3)),
 ]

@@ -3,34 +3,76 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from tarfiles import archive, pax_body
+from layerdisk.errdefs import LayerdiskError
+from layerdisk.tar2ext4 import ConvertResult
+from tarfiles import END, archive, pax_body
 
 MIB = 1 << 20
 
 
+# Findings of these codes never change the bytes.
+ALWAYS_IDENTICAL = {"B4b", "B13", "B24"}
+
+
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its archive (made when asked for) and what the default mode says of it."""
+    """One layer: its archive (made when asked for) and what the default mode says of it.
+
+    `findings` has pairs of a code and whether the bytes are hcsshim's all the same.
+    """
 
     name: str
-    make: Callable[[], bytes]
-    findings: frozenset[str] | None = frozenset()
+    parts: Callable[[], Iterable[bytes]]
+    findings: frozenset[tuple[str, bool]] = frozenset()
     refusal: str | None = None
 
     @property
     def tar(self) -> bytes:
-        return self.make()
+        return b"".join(self.parts())
+
+    def write(self, path: Path) -> None:
+        """Write the archive to a file; what is large need not be in memory at once."""
+        with open(path, "wb") as file:
+            file.writelines(self.parts())
 
 
 def layer(
-    name: str, *parts: bytes, findings: str | None = "", refusal: str | None = None, **end: bytes
+    name: str, *parts: bytes, findings: str = "", refusal: str | None = None, end: bytes | None = None
 ) -> Layer:
-    """`findings`: codes, separated by spaces; None where it is not of interest here."""
-    codes = None if findings is None else frozenset(findings.split())
-    return Layer(name, lambda: archive(*parts, **end), codes, refusal)
+    """A row. What it says is what the default mode does, with whiteouts converted and no other option.
+
+    Args:
+        name: of the row; it starts with the code of the fault that the layer triggers, if any.
+        parts: of the archive.
+        findings: codes, separated by spaces; `B7=` where B7's bytes are hcsshim's (as they always are for
+            those of ALWAYS_IDENTICAL).
+        refusal: where the layer is refused: the code, or the exception's class if it has no code.
+        end: what ends the archive, if that is not two blocks of zeros.
+    """
+    return made(name, lambda: [archive(*parts, end=END if end is None else end)], findings, refusal)
+
+
+def made(
+    name: str, parts: Callable[[], Iterable[bytes]], findings: str = "", refusal: str | None = None
+) -> Layer:
+    """As `layer`, for an archive that is too large to be made before it is asked for; `parts` gives its end too."""
+    codes = frozenset(
+        (code.rstrip("="), code.endswith("=") or code in ALWAYS_IDENTICAL) for code in findings.split()
+    )
+    return Layer(name, parts, codes, refusal)
+
+
+def outcome_of(
+    result: ConvertResult | None, error: LayerdiskError | None
+) -> tuple[frozenset[tuple[str, bool]], str | None]:
+    """What a conversion said, in the words of a row: findings, refusal."""
+    if result is None:
+        return frozenset(), getattr(error, "code", None) or type(error).__name__
+    return frozenset((one.code, one.identical) for one in result.findings), None
 
 
 def pattern(size: int, seed: int = 1) -> bytes:

@@ -10,6 +10,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comparison import assert_same, attempt, compare
@@ -43,7 +44,11 @@ def real_layer(request: pytest.FixtureRequest, program: Callable[[str], str]) ->
 def test_real_layer_byte_for_byte(
     oracle: Oracle, core: str, scratch: Path, real_layer: Path, inline_data: bool
 ) -> None:
-    options = {"convert_whiteout": True, "append_vhd_footer": True, "maximum_disk_size": 128 * GIB}
+    options: dict[str, Any] = {
+        "convert_whiteout": True,
+        "append_vhd_footer": True,
+        "maximum_disk_size": 128 * GIB,
+    }
     compare(oracle, core, real_layer, scratch, inline_data=inline_data, **options)
 
 
