@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: help system dev build test lint docs golden fuzz bench clean
+.PHONY: help system dev build test lint docs golden fuzz mutants bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -50,6 +50,9 @@ fuzz: ## hunt for failing inputs (FUZZ_EXAMPLES layers through both cores, FUZZ_
 	LAYERDISK_TEST_PROFILE=fuzz LAYERDISK_FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} \
 	    $(BIN)/python -m pytest -n 2 -m fuzz tests/differential tests/oracle
 	rust/fuzz/run.sh $${FUZZ_SECONDS:-30}
+
+mutants: ## list changes of the pure core that no layer notices (MUTANTS of each module, MODULES below _pure)
+	PYTHONPATH=tests $(BIN)/python tests/mutants.py --most $${MUTANTS:-50} $(MODULES)
 
 bench: ## measure against the peer, the pure core and the limit of the hardware
 	$(BIN)/python -m benches.run

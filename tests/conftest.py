@@ -29,8 +29,6 @@ from common import OLDER  # noqa: E402
 from machine import missing  # noqa: E402
 from oracle_client import Oracle, build  # noqa: E402
 
-_PURE = HERE.parent / "python" / "layerdisk" / "_pure" / "convert.py"
-
 # Of tests/differential, those over which the layers of the profile `fuzz` are spread; all others get as many each.
 LAYER_PROPERTIES = 6
 
@@ -66,8 +64,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", params=["rust", "pure"])
 def core(request: pytest.FixtureRequest) -> str:
     """Each core in turn: the value for the argument `core` of the API."""
-    if request.param == "pure" and not _PURE.exists():
-        pytest.skip("there is no pure core yet")
     return {"rust": "rust", "pure": "python"}[request.param]
 
 

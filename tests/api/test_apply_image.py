@@ -271,8 +271,9 @@ def test_an_exception_of_a_callback_passes(layout: Layout, tmp_path: Path, optio
         raise ConnectionResetError("the market is closed")
 
     layout.index(layout.image(layers=2))
+    options: dict[str, Any] = {option: fail}
     with pytest.raises(ConnectionResetError, match="the market is closed"):
-        apply(layout, read_image(layout.root), tmp_path / "disks", **{option: fail})
+        apply(layout, read_image(layout.root), tmp_path / "disks", **options)
     assert list((tmp_path / "disks").iterdir()) == []
 
 
@@ -301,7 +302,8 @@ def test_without_a_thread_there_is_an_error(
 
 
 def test_with_one_thread_only_all_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, started = threading.Thread.start, []
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
 
     def once(self: threading.Thread) -> None:
         if started:

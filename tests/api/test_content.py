@@ -292,6 +292,7 @@ def test_a_file_that_cannot_be_restored_is_not_written_further(
     writer = store.writer("ref")
     writer.write(DATA)
     whole = writer._file
+    assert whole is not None
     writer._file = Broken(os.dup(whole.fileno()), "r+")
     for attempt in ("write", "commit"):
         with pytest.raises(errdefs.DataLoss if attempt == "write" else errdefs.FailedPrecondition):

@@ -56,6 +56,6 @@ def test_a_result_cannot_be_changed_or_taken_for_a_tuple() -> None:
     with pytest.raises(AttributeError, match=r"Finding\.code cannot be deleted"):
         del FINDING.code
     with pytest.raises(AttributeError):
-        FINDING.other = 1  # type: ignore[attr-defined]
+        FINDING.other = 1
     with pytest.raises(TypeError):
         iter(RESULT)  # type: ignore[call-overload]

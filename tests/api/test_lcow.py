@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from common import digest_of
@@ -83,7 +83,7 @@ def expected_image(tar: bytes, path: Path, **options: Any) -> bytes:
     ids=["plain", "gzip", "docker"],
 )
 def test_a_layer_becomes_the_image_that_convert_makes(
-    setup: Setup, tmp_path: Path, media_type: str, blob: bytes, core: str
+    setup: Setup, tmp_path: Path, media_type: str, blob: bytes, core: Literal["rust", "python"]
 ) -> None:
     applied = LcowDiffer(setup.store, core=core).apply(setup.add(blob, media_type), setup.mounts)
     assert applied == Descriptor(media_types.OCI_LAYER, digest_of(LAYER), len(LAYER))
@@ -104,8 +104,9 @@ def test_what_the_constructor_sets_reaches_the_conversion(setup: Setup, tmp_path
     assert setup.vhd.read_bytes() == expected
     with pytest.raises(errdefs.DiskSizeExceeded):
         LcowDiffer(setup.store, maximum_disk_size=4096).apply(setup.add(gzip.compress(OTHER)), setup.mounts)
+    wrong: Any = "none"
     with pytest.raises(errdefs.InvalidArgument):
-        LcowDiffer(setup.store, layout="none").apply(setup.add(LAYER), setup.mounts)
+        LcowDiffer(setup.store, layout=wrong).apply(setup.add(LAYER), setup.mounts)
 
 
 MOUNTS = {
@@ -279,7 +280,7 @@ def test_payloads_reach_the_processor(setup: Setup) -> None:
     assert applied.digest == digest_of(LAYER)
 
 
-def test_progress_grows_to_the_size_of_the_tar(setup: Setup, core: str) -> None:
+def test_progress_grows_to_the_size_of_the_tar(setup: Setup, core: Literal["rust", "python"]) -> None:
     tar = archive(regular("f", random.Random(1).randbytes(5_000_000)))
     seen: list[int] = []
     LcowDiffer(setup.store, core=core).apply(
@@ -456,7 +457,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_an_error_and_leaves_the_older_image(
-    setup: Setup, small_disk: Path, core: str
+    setup: Setup, small_disk: Path, core: Literal["rust", "python"]
 ) -> None:
     (small_disk / "layer.vhd").write_bytes(OLD)
     before = sorted(os.listdir(small_disk))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from common import DIGEST, LAYER
-from layerdisk.tar2ext4 import ConvertResult, Finding, convert
+from layerdisk.findings import Finding
+from layerdisk.tar2ext4 import ConvertResult, convert
 from tarfiles import archive, directory, regular
 
 

@@ -91,7 +91,7 @@ disabled_plugins = [{disabled}]
         head, tail = containerd_config(config, 2).split("\n", 1)
         (self.directory / "config.toml").write_text(head + own + tail)
         with open(self.directory / "containerd.log", "ab") as log:
-            command = [self._programs / "containerd", "-c", self.directory / "config.toml"]
+            command: list[str | Path] = [self._programs / "containerd", "-c", self.directory / "config.toml"]
             self.containerd = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
         self._wait(lambda: self.ctr("version", check=False).returncode == 0, self.containerd)
 

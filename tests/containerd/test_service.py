@@ -63,7 +63,7 @@ def request(mounts: list[mount_pb2.Mount], **more: Any) -> diff_pb2.ApplyRequest
 def refused(channel: grpc.Channel, request: diff_pb2.ApplyRequest, namespace: str = "ns") -> tuple[str, str]:
     with pytest.raises(grpc.RpcError) as caught:
         diff_pb2_grpc.DiffStub(channel).Apply(request, metadata=[("containerd-namespace", namespace)])
-    return caught.value.code().name, caught.value.details()
+    return caught.value.code().name, caught.value.details() or ""
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {

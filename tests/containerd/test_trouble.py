@@ -110,7 +110,7 @@ def test_a_client_that_goes_away_ends_its_apply(newest_programs: Path, tmp_path:
     archive = tmp_path / "large.tar"
     oci_archive(archive, IMAGE, layers, "")
     with running(Stack(newest_programs, "lcow")) as stack:
-        command = [
+        command: list[str | Path] = [
             stack._programs / "ctr",
             "--address",
             stack.directory / "c.sock",

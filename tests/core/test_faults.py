@@ -6,7 +6,7 @@ import functools
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import layers
 import pytest
@@ -28,7 +28,7 @@ TOO_LARGE = {"B22"}
 
 def table(core: str) -> list[tuple[str, str, str, bool]]:
     try:
-        return [tuple(row) for row in choose(core)[1].FAULTS]
+        return [cast("tuple[str, str, str, bool]", tuple(row)) for row in choose(core)[1].FAULTS]
     except ImportError as error:
         missing(f"the {core} core is not there: {error}")
 

@@ -1,4 +1,4 @@
-"""Text dumps of tiny images: every byte that is not zero, by structure and offset, to be read in review.
+"""Text dumps of tiny images: every byte that is not zero, by structure, offset and field, to be read in review.
 
 `python tests/golden/make.py` writes the dumps anew; test_golden.py compares.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import io
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import fields  # noqa: E402
 from tarfiles import (  # noqa: E402
     ACL_ACCESS,
     ACL_DEFAULT,
@@ -30,7 +31,6 @@ from tarfiles import (  # noqa: E402
 
 BLOCK = 4096
 INODE = 256
-ROW = 16
 GROUP_BLOCKS = 32768
 
 # Name of the dump, what it shows, the layer, options.
@@ -114,69 +114,66 @@ def image_of(tar: bytes, options: dict[str, Any], core: str | None = None) -> by
 def dump(title: str, image: bytes) -> str:
     """The whole text of one dump."""
     lines = [title, f"{len(image)} bytes"]
-    for label, start, end in sections(image):
-        rows = list(rows_of(image, start, end))
+    for label, start, end, tell in sections(image):
+        part = fields.Part(image, start, end)
+        rows = [*(tell(part) if tell else ()), *part.rest()]
         if rows:
             lines += ["", label, *rows]
     return "\n".join(lines) + "\n"
 
 
-def rows_of(image: bytes, start: int, end: int) -> Iterator[str]:
-    """The rows that are not zero; of equal ones in a row the first, then `*` and where they end."""
-    previous, since, equal = b"", 0, 0
-    for offset in [*range(start, end, ROW), end]:
-        row = image[offset : min(offset + ROW, end)]
-        if row == previous and any(row):
-            equal += 1
-            continue
-        if equal:
-            yield f"*         the same up to {since + ROW * (equal + 1) - 1:08x}"
-        previous, since, equal = row, offset, 0
-        if any(row):
-            text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
-            yield f"{offset:08x}  {row.hex(' '):{3 * ROW - 1}}  {text}"
+Tell = Callable[[fields.Part], Iterator[str]]
 
 
-def sections(image: bytes) -> Iterator[tuple[str, int, int]]:
-    """Everything in the image, each part once, in order: label, start, end."""
+def superblock(part: fields.Part) -> Iterator[str]:
+    return part.fields(fields.SUPERBLOCK)
+
+
+def footer(part: fields.Part) -> Iterator[str]:
+    return part.fields(fields.FOOTER, order="big")
+
+
+def sections(image: bytes) -> Iterator[tuple[str, int, int, Tell | None]]:
+    """Everything in the image, each part once, in order: label, start, end, what tells its fields."""
     labels = block_labels(image)
     (blocks,) = struct.unpack_from("<I", image, 1024 + 4)
-    yield "boot block", 0, 1024
-    yield "superblock", 1024, 2048
-    yield "rest of block 0", 2048, BLOCK
+    yield "boot block", 0, 1024, None
+    yield "superblock", 1024, 2048, superblock
+    yield "rest of block 0", 2048, BLOCK, None
     for block in range(1, blocks):
-        label = labels.get(block, "free")
+        label, tell = labels.get(block, ("free", None))
         if isinstance(label, int):  # a block of the inode table, its first inode's number
             for i in range(BLOCK // INODE):
                 start = block * BLOCK + i * INODE
-                yield f"inode {label + i}", start, start + INODE
+                yield f"inode {label + i}", start, start + INODE, tell
         else:
-            yield f"block {block}: {label}", block * BLOCK, (block + 1) * BLOCK
-    yield "VHD footer", blocks * BLOCK, len(image)
+            yield f"block {block}: {label}", block * BLOCK, (block + 1) * BLOCK, tell
+    yield "VHD footer", blocks * BLOCK, len(image), footer
 
 
-def block_labels(image: bytes) -> dict[int, str | int]:
+def block_labels(image: bytes) -> dict[int, tuple[str | int, Tell | None]]:
     """What each block holds, by the image's own structures (one group is enough for tiny images)."""
     (inodes,) = struct.unpack_from("<I", image, 1024 + 0x28)
     block_bitmap, inode_bitmap, table = struct.unpack_from("<III", image, BLOCK)
-    labels: dict[int, str | int] = {
-        1: "group descriptors",
-        block_bitmap: "block bitmap",
-        inode_bitmap: "inode bitmap",
+    labels: dict[int, tuple[str | int, Tell | None]] = {
+        1: ("group descriptors", fields.descriptors),
+        block_bitmap: ("block bitmap", fields.bitmap),
+        inode_bitmap: ("inode bitmap", fields.bitmap),
     }
     for i in range(inodes * INODE // BLOCK):
-        labels[table + i] = 1 + i * BLOCK // INODE
+        labels[table + i] = (1 + i * BLOCK // INODE, fields.inode)
     for number in range(1, inodes + 1):
         inode = image[table * BLOCK + (number - 1) * INODE :][:INODE]
         mode, flags = struct.unpack_from("<H", inode)[0], struct.unpack_from("<I", inode, 32)[0]
         kind = {0x4000: "directory", 0xA000: "target"}.get(mode & 0xF000, "data")
+        tell = fields.directory if kind == "directory" else None
         (xattr_block,) = struct.unpack_from("<I", inode, 104)
         if xattr_block:
-            labels[xattr_block] = f"xattrs of inode {number}"
-        if flags & 0x80000:
+            labels[xattr_block] = (f"xattrs of inode {number}", fields.xattr_block)
+        if flags & fields.EXTENTS:
             for i in range(struct.unpack_from("<H", inode, 42)[0]):
                 _, length, _, start = struct.unpack_from("<IHHI", inode, 52 + 12 * i)
-                labels |= {start + k: f"{kind} of inode {number}" for k in range(length)}
+                labels |= {start + k: (f"{kind} of inode {number}", tell) for k in range(length)}
     return labels
 
 

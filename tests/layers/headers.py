@@ -18,6 +18,13 @@ HEADERS = [
         for format in ["ustar", "gnu", "star", "v7"]
     ),
     layer("star-times", regular("f", format="star", atime=5, ctime=6), regular("g", format="star")),
+    layer("star-times-of-11-digits", regular("f", format="star", atime=1 << 32, ctime=1 << 32)),
+    layer("star-prefix-131", regular("f", prefix="p" * 131, format="star", atime=5), findings="B13"),
+    layer("star-times-and-padding", regular("f", format="star", ctime=1 << 32, replace={500: b"7"})),
+    layer("ustar-prefix-155", regular("f", prefix="p" * 155, replace={500: b"x"}), findings="B13"),
+    layer("gnu-prefix-155", regular("f", format="gnu", replace={345: b"p" * 155 + b"x"}), findings="B13"),
+    layer("gnu-times-base256", regular("f", format="gnu", replace={345: base256(5, 12) + base256(6, 12)})),
+    layer("base256-uid-57-bits", regular("f", uid=1 << 56), refusal="B17"),
     layer("gnu-times", regular("f", format="gnu", atime=5, ctime=6), regular("g", format="gnu", atime=7)),
     layer("gnu-bad-atime", regular("f", format="gnu", replace={345: b"99bad"}), findings="B13"),
     layer("gnu-bad-ctime", regular("f", format="gnu", atime=5, replace={357: b"zz"}), findings="B13"),

@@ -32,8 +32,8 @@ def docker_registry(program: str, directory: Path, more: str = "") -> Iterator[s
         f"version: 0.1\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n"
         f"    rootdirectory: {directory / 'registry'}\nhttp:\n  addr: 127.0.0.1:{port}\nlog:\n  level: error\n{more}"
     )
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([program, "serve", str(config)], **quiet)
+    command = [program, "serve", str(config)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(400):
             with socket.socket() as probe:

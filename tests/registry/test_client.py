@@ -325,7 +325,7 @@ def credentials_file(directory: Path, host: str, **entry: str) -> CredentialStor
 @pytest.mark.parametrize("user", [None, "u"])
 def test_tokens_are_fetched_once_for_a_scope(user: str | None, tmp_path: Path) -> None:
     with TokenRegistry(basic("u", "p") if user else None) as server:
-        options = {}
+        options: dict[str, Any] = {}
         if user:
             auth = basic("u", "p").removeprefix("Basic ")
             options["credentials"] = credentials_file(tmp_path, server.registry.address, auth=auth)
