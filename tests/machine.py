@@ -35,3 +35,12 @@ def complaints(e2fsck: str, image: Path) -> list[str]:
     assert any(line.startswith("Pass 5") for line in lines), done
     unknown = [line for line in lines if not KNOWN.fullmatch(line)]
     return unknown + [line for line in done.stderr.splitlines() if not line.startswith("e2fsck ")]
+
+
+def has_nameless_files(directory: Path) -> bool:
+    """Tell whether the directory's file system has files without a name (O_TMPFILE)."""
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY))
+    except (AttributeError, OSError):
+        return False
+    return True

@@ -27,7 +27,8 @@ class Core(Protocol):
     ) -> dict[str, Any]:
         """Convert a tar; return the fields of ConvertResult, each finding as the tuple of its fields.
 
-        The sink is empty, and of the kinds that `io.open_sink` gives.
+        The sink is of the kinds that `io.open_sink` gives. It is emptied once the options and the reader are
+        seen to be right.
         """
 
     def vhd_footer(self, size: int, unique_id: bytes) -> bytes:

@@ -11,7 +11,7 @@ from ._core import Core, choose
 from ._record import Record
 from .errdefs import InvalidArgument
 from .findings import Finding
-from .io import OutputFile, Readable, open_sink
+from .io import OutputFile, Readable, append, open_sink
 from .options import Layout, Options
 
 if TYPE_CHECKING:
@@ -84,14 +84,17 @@ def convert(
     reproduce_defects: bool = False,
     progress: Callable[[int], object] | None = None,
     vhd_unique_id: uuid.UUID | bytes | None = None,
+    in_place: bool = False,
     core: str | None = None,
 ) -> ConvertResult:
     r"""Convert a layer tar into an ext4 image.
 
     Args:
-        reader: binary file object with the plain tar, read to its end.
-        writer: path of the image, which appears under its name only when it is complete and on disk; or a seekable
-            binary file object, which is emptied and written from its start.
+        reader: binary file object with the plain tar, read to its end. It and `progress` are only called on the
+            thread that calls this, and so is a writer.
+        writer: path of the image, which appears under its name only when it is complete and on disk, or of a block
+            device; or a seekable binary file object, which is emptied and written from its start, but not before
+            the options and the reader are seen to be right.
         convert_whiteout: turn OCI whiteouts (`.wh.x`, `.wh..wh..opq`) into those of overlayfs.
         convert_backslash: take `\` in names and link targets as `/`.
         append_vhd_footer: end the file with a fixed VHD footer.
@@ -102,6 +105,8 @@ def convert(
         reproduce_defects: write hcsshim's very bytes where it is known to be wrong, and refuse what it refuses.
         progress: called with the number of bytes read so far, often; an exception from it ends the conversion.
         vhd_unique_id: 16 bytes for the footer; by default derived from the tar and the options.
+        in_place: write into the file of this path itself, as where it is a mount point and cannot be replaced;
+            after an error it holds no image.
         core: "rust" or "python"; by default the best there is.
 
     Returns:
@@ -117,23 +122,19 @@ def convert(
     options = Options(
         payload="raw" if only_append_vhd_footer else "tar",
         layout=layout,
-        reproduce_defects=reproduce_defects,
+        reproduce_defects=bool(reproduce_defects),
         container="vhd" if append_vhd_footer or only_append_vhd_footer else "raw",
-        convert_whiteout=convert_whiteout,
-        convert_backslash=convert_backslash,
-        inline_data=inline_data,
+        convert_whiteout=bool(convert_whiteout),
+        convert_backslash=bool(convert_backslash),
+        inline_data=bool(inline_data),
         maximum_disk_size=_clamped(maximum_disk_size),
         vhd_unique_id=_unique_id_bytes(vhd_unique_id),
         sync=isinstance(writer, (str, os.PathLike)),
     )
     _, implementation = choose(core)
-    with _opened(writer) as (file, commit):
-        sink = open_sink(file)
-        try:
-            fields = implementation.convert(reader, sink, options, progress)
-        finally:
-            if isinstance(sink, int):
-                file.seek(0, os.SEEK_END)  # where the object would be had it written itself
+    with _opened(writer, in_place) as (file, commit):
+        fields = implementation.convert(reader, open_sink(file), options, progress)
+        file.seek(0, os.SEEK_END)  # where the object would be had it written itself
         if commit is not None:
             commit()
     fields["digest"] = f"sha256:{fields['digest']}"
@@ -165,13 +166,9 @@ def convert_to_vhd(
             raise InvalidArgument("the image ends with a VHD footer already")
         if unique_id is None:
             unique_id = core.vhd_unique_id(f"raw sha256:{_sha256(file)}")
-        file.seek(size)
-        try:
-            file.write(core.vhd_footer(size, unique_id))
-            file.flush()
-        except BaseException:
-            file.truncate(size)
-            raise
+        append(file, size, core.vhd_footer(size, unique_id))
+        if file is not image:
+            os.fsync(file.fileno())
 
 
 def read_ext4_superblock(image: str | os.PathLike[str] | BinaryIO | bytes) -> Ext4SuperBlock:
@@ -304,18 +301,13 @@ def _clamped(size: int) -> int:
 
 @contextlib.contextmanager
 def _opened(
-    writer: str | os.PathLike[str] | BinaryIO,
+    writer: str | os.PathLike[str] | BinaryIO, in_place: bool
 ) -> Iterator[tuple[Any, Callable[[], None] | None]]:
-    """Give the file to write, and for a path what makes it final."""
+    """Return the file to write, and for a path what makes it final."""
     if isinstance(writer, (str, os.PathLike)):
-        with OutputFile(writer) as output:
+        with OutputFile(writer, in_place=in_place) as output:
             yield output.file, output.commit
-    elif "a" in str(getattr(writer, "mode", "")):
-        raise InvalidArgument("the writer appends: it must be open for writing anywhere")
     else:
-        for ability in ("writable", "seekable"):
-            if not getattr(writer, ability, lambda: True)():
-                raise InvalidArgument(f"the writer is not {ability}: it must be open for writing anywhere")
         yield writer, None
 
 

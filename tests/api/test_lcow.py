@@ -32,7 +32,7 @@ from layerdisk.diff import (
 from layerdisk.lcow import LcowDiffer
 from layerdisk.mount import Mount
 from layerdisk.tar2ext4 import convert
-from machine import missing
+from machine import has_nameless_files, missing
 from tarfiles import archive, directory, regular
 
 LAYER = archive(directory("a"), regular("a/f", b"data" * 5000), regular("a/.wh.gone"), directory("b"))
@@ -432,7 +432,7 @@ def test_a_kill_in_the_middle_leaves_the_older_image(setup: Setup, number: str) 
         assert b"KeyboardInterrupt" in stderr
         setup.assert_untouched()
     else:
-        assert len(os.listdir(setup.snapshot)) == 2
+        assert len(os.listdir(setup.snapshot)) == 1 + (not has_nameless_files(setup.snapshot))
     LcowDiffer(setup.store).apply(setup.add(gzip.compress(OTHER)), setup.mounts)
     assert os.listdir(setup.snapshot) == ["layer.vhd"]
 

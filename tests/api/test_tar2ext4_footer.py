@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
+import resource
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -72,3 +75,33 @@ def test_a_footer_that_cannot_be_written_leaves_the_image_as_it_was(chosen: str)
     with pytest.raises(OSError, match="No space left"):
         convert_to_vhd(image)
     assert image.getvalue() == LAYER
+
+
+@pytest.mark.parametrize("buffering", [-1, 0, None], ids=["file", "unbuffered file", "path"])
+def test_a_footer_that_finds_room_for_a_part_only_is_taken_back(
+    chosen: str, tmp_path: Path, buffering: int | None
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(LAYER)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(LAYER) + 100, hard))
+    try:
+        with contextlib.nullcontext(path) if buffering is None else open(path, "r+b", buffering) as image:
+            with pytest.raises(OSError) as caught:
+                convert_to_vhd(image)  # type: ignore[arg-type]
+            assert path.read_bytes() == LAYER
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
+    assert path.read_bytes() == LAYER
+
+
+def test_a_footer_is_written_whole_however_little_is_taken_at_once(chosen: str) -> None:
+    class Slow(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[:100])
+
+    image = Slow(LAYER)
+    convert_to_vhd(image)
+    assert image.tell() == len(LAYER) + 512
+    assert read_footer(image).current_size == len(LAYER)

@@ -20,17 +20,18 @@ def test_a_missing_directory_is_an_error(core: str, tmp_path: Path) -> None:
 
 
 def test_a_directory_is_no_target(core: str, tmp_path: Path) -> None:
-    with pytest.raises(errdefs.InvalidArgument, match=f"^{tmp_path} exists and is not a regular file$"):
+    with pytest.raises(
+        errdefs.InvalidArgument, match=f"^{tmp_path} exists and is not a regular file or a block device$"
+    ):
         convert(io.BytesIO(LAYER), tmp_path, core=core)
 
 
 def test_an_older_file_is_replaced_even_if_it_is_read_only(core: str, target: Path) -> None:
-    """It is the directory that changes; the new file has the permissions of any new file."""
+    """It is the directory that changes; the new file has the permissions of the older one."""
     target.chmod(0o444)
-    (target.parent.parent / "other").touch()
     convert(io.BytesIO(LAYER), target, core=core)
     assert target.read_bytes() == image_of(LAYER, core)
-    assert target.stat().st_mode == (target.parent.parent / "other").stat().st_mode
+    assert target.stat().st_mode & 0o7777 == 0o444
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["to a file", "dangling"])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import io
 import os
 import re
 import resource
 import socket
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +20,9 @@ import pytest
 from common import LAYER, assert_untouched, image_of
 from doubles import Boom, Methods, closed, file
 from layerdisk import errdefs
+from layerdisk.io import open_sink
 from layerdisk.tar2ext4 import convert
+from tarfiles import archive, regular
 
 LONGER = bytes(range(256)) * 4096
 
@@ -105,6 +110,20 @@ def of_write(result: object) -> Callable[[], Any]:
     )
 
 
+class Wrapper:
+    """Hands on what it is asked to a file, but changes what is written."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def write(self, data: bytes) -> int:
+        return self.file.write(bytes(byte ^ 255 for byte in data))  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+APPENDING = os.O_RDWR | os.O_CREAT | os.O_APPEND
 ANYWHERE = "it must be open for writing anywhere"
 REFUSED_WRITERS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "pipe": (lambda: pipe(-1), errdefs.InvalidArgument, f"the writer is not seekable: {ANYWHERE}"),
@@ -119,6 +138,21 @@ REFUSED_WRITERS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: file(os.devnull, "ab"),
         errdefs.InvalidArgument,
         f"the writer appends: {ANYWHERE}",
+    ),
+    "for appending, without saying so": (
+        lambda: os.fdopen(os.open(tempfile.mktemp(), APPENDING), "w+b"),
+        errdefs.InvalidArgument,
+        f"the writer appends: {ANYWHERE}",
+    ),
+    "for appending, in a wrapper": (
+        lambda: Wrapper(os.fdopen(os.open(tempfile.mktemp(), APPENDING), "w+b")),
+        errdefs.InvalidArgument,
+        f"the writer appends: {ANYWHERE}",
+    ),
+    "gzip": (
+        lambda: gzip.GzipFile(fileobj=io.BytesIO(), mode="wb"),
+        errdefs.InvalidArgument,
+        rf"the writer cannot be emptied \(truncate\): {ANYWHERE}",
     ),
     "closed": (lambda: closed(io.BytesIO()), ValueError, "I/O operation on closed file."),
     "no file": (lambda: 5, AttributeError, "'int' object has no attribute 'seek'"),
@@ -174,3 +208,109 @@ def test_an_error_of_the_operating_system_has_its_number(core: str, target: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (caught.value.errno, str(caught.value)) == (errno.EFBIG, "[Errno 27] File too large")
     assert_untouched(target)
+
+
+class Sub(io.FileIO):
+    def write(self, data: Any) -> int:
+        return super().write(bytes(byte ^ 255 for byte in bytes(data)))
+
+
+def patched(path: Path) -> Any:
+    writer = file(path, "w+b")
+    write = writer.write
+    writer.write = lambda data: write(bytes(byte ^ 255 for byte in data))  # type: ignore[method-assign, assignment]
+    return writer
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: Wrapper(file(path, "w+b")),
+        lambda path: Sub(path, "w+b"),
+        lambda path: io.BufferedRandom(Sub(path, "w+b")),
+        patched,
+    ],
+    ids=["wrapper", "subclass", "buffered subclass", "changed method"],
+)
+def test_nothing_goes_around_a_writer(core: str, tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    with contextlib.closing(make(tmp_path / "image")) as writer:
+        convert(io.BytesIO(LAYER), writer, core=core)
+    changed = bytes(byte ^ 255 for byte in (tmp_path / "image").read_bytes())
+    expected = image_of(LAYER, core)
+    # Holes were not written, and so not changed.
+    assert all(
+        changed[at : at + 4096] == expected[at : at + 4096] or not expected[at : at + 4096].strip(b"\0")
+        for at in range(0, len(expected) - 4096, 4096)
+    )
+    assert len(changed) == len(expected)
+
+
+def test_a_temporary_file_is_written_directly(core: str) -> None:
+    with tempfile.NamedTemporaryFile() as writer:
+        convert(io.BytesIO(LAYER), writer, core=core)
+        assert isinstance(open_sink(writer), int)
+        writer.seek(0)
+        assert writer.read() == image_of(LAYER, core)
+
+
+WRONG: dict[str, Callable[[Any, str], object]] = {
+    "layout": lambda writer, core: convert(io.BytesIO(LAYER), writer, layout="typo", core=core),
+    "unique id": lambda writer, core: convert(io.BytesIO(LAYER), writer, vhd_unique_id=b"short", core=core),
+    "core": lambda writer, core: convert(io.BytesIO(LAYER), writer, core=core + "?"),
+    "reader": lambda writer, core: convert(None, writer, core=core),  # type: ignore[arg-type]
+    "reader without a method": lambda writer, core: convert(Methods(read=5), writer, core=core),
+}
+
+
+@pytest.mark.parametrize("call", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("kind", ["file", "object"])
+def test_a_writer_is_not_touched_before_all_else_is_right(
+    core: str, tmp_path: Path, kind: str, call: Callable[[Any, str], object]
+) -> None:
+    (tmp_path / "image").write_bytes(b"precious")
+    with file(tmp_path / "image", "r+b") if kind == "file" else io.BytesIO(b"precious") as writer:
+        with pytest.raises((errdefs.InvalidArgument, AttributeError, TypeError)):
+            call(writer, core)
+        writer.seek(0)
+        assert writer.read() == b"precious"
+
+
+def test_a_file_that_is_closed_under_the_conversion_is_no_other(core: str, tmp_path: Path) -> None:
+    """Whose number another file may have got."""
+    writer = file(tmp_path / "image", "w+b")
+    number = writer.fileno()
+    layer = io.BytesIO(LAYER)
+    with contextlib.ExitStack() as stack:
+
+        def read(size: int) -> bytes:
+            if not writer.closed:
+                writer.close()
+                other = stack.enter_context(file(tmp_path / "other", "w+b"))
+                assert other.fileno() == number
+                other.write(b"precious")
+                other.flush()
+            return layer.read(size)
+
+        with pytest.raises(ValueError, match="closed file"):
+            convert(Methods(read=read), writer, core=core)
+    assert (tmp_path / "other").read_bytes() == b"precious"
+
+
+def test_a_writer_is_called_where_convert_was(core: str) -> None:
+    """As is the reader: both may belong to a thread, as one of sqlite3 does."""
+    threads = set()
+
+    class Writer(io.BytesIO):
+        def write(self, data: Any) -> int:
+            threads.add(threading.get_ident())
+            return super().write(data)
+
+        def seek(self, *where: int) -> int:
+            threads.add(threading.get_ident())
+            return super().seek(*where)
+
+    writer = Writer()
+    tar = archive(regular("f", os.urandom(3_000_000)), *(regular(f"{i}", b"x" * 500) for i in range(3000)))
+    convert(io.BytesIO(tar), writer, core=core)
+    assert writer.getvalue() == image_of(tar, core)
+    assert threads == {threading.get_ident()}

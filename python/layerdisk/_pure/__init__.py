@@ -26,8 +26,13 @@ def convert(
 ) -> dict[str, Any]:
     """Convert a tar; return the fields of the result."""
     _options.check(options)
-    place = _FileSink(sink) if isinstance(sink, int) else sink
-    summary = _convert(_Source(reader, progress), place, options)
+    source = _Source(reader, progress)
+    if isinstance(sink, int):
+        with _FileSink(sink) as file:
+            summary = _convert(source, file, options)
+    else:
+        sink.start()
+        summary = _convert(source, sink, options)
     findings = [
         (one.fault.code, one.entry, one.offset, one.message, one.fault.is_identical, one.count)
         for one in summary.findings

@@ -23,6 +23,7 @@ _OPTIONS = (
     "only_append_vhd_footer",
     "inline_data",
     "vhd_unique_id",
+    "in_place",
 )
 
 _EXAMPLE = """
@@ -39,7 +40,10 @@ def add(commands: Any) -> None:
     convert = add_command(commands, "convert", _run, text, _EXAMPLE)
     convert.add_argument("input", metavar="IN", help="the layer, - for standard input")
     convert.add_argument(
-        "output", metavar="OUT", type=_output, help="the image; replaced only when the new one is complete"
+        "output",
+        metavar="OUT",
+        type=_output,
+        help="the image, replaced only when the new one is complete; or a block device",
     )
     flag = {"action": "store_true", "default": None}
     convert.add_argument("--convert-whiteout", **flag, help="turn OCI whiteouts into those of overlayfs")
@@ -48,6 +52,7 @@ def add(commands: Any) -> None:
     footer.add_argument("--append-vhd-footer", **flag, help="end the image with a VHD footer")
     footer.add_argument("--only-append-vhd-footer", **flag, help="copy the input and append a VHD footer")
     convert.add_argument("--inline-data", **flag, help="keep the data of tiny files in their inodes")
+    convert.add_argument("--in-place", **flag, help="write into OUT itself, as where it is a mount point")
     convert.add_argument(
         "--vhd-unique-id",
         type=_uuid,

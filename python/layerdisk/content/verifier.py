@@ -24,7 +24,7 @@ class Verifier:
 
     def __init__(self, reader: Readable, descriptor: Descriptor) -> None:
         self._algorithm, _ = parse_digest(descriptor.digest)
-        self._reader = reader
+        self._reader = self.reads_from = reader
         self._descriptor = descriptor
         self._hash: hashlib._Hash = hashlib.new(self._algorithm)
         self._seen = 0

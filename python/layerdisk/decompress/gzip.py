@@ -36,6 +36,7 @@ class GzipReader(PieceStream):
         import zlib
         from gzip import BadGzipFile, GzipFile
 
+        self.reads_from = reader
         source: Any = Counted(reader)  # as far as a file object is needed
         self._source = source
         self._plain: Any

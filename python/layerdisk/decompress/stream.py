@@ -28,7 +28,13 @@ def would_block() -> BlockingIOError:
 
 
 class PieceStream(io.RawIOBase):
-    """A readable stream whose subclass gives pieces; `close` leaves the underlying reader open."""
+    """A readable stream whose subclass gives pieces; `close` leaves the underlying reader open.
+
+    Attributes:
+        reads_from: the underlying reader, for `io.may_wait`.
+    """
+
+    reads_from: Readable
 
     def readable(self) -> bool:
         """Return True."""
@@ -59,7 +65,7 @@ class Pushback(PieceStream):
 
     def __init__(self, start: bytes, reader: Readable) -> None:
         self._start = start
-        self._reader = reader
+        self._reader = self.reads_from = reader
 
     def _piece(self, size: int) -> bytes:
         if self._start:
@@ -72,7 +78,7 @@ class Counted(PieceStream):
     """A reader that knows how far it was read; `position` is in bytes."""
 
     def __init__(self, reader: Readable) -> None:
-        self._reader = reader
+        self._reader = self.reads_from = reader
         self.position = 0
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:

@@ -62,6 +62,7 @@ class ZstdReader(PieceStream):
         self._max_window_bytes = max_window_bytes
 
         self._error = zstandard.ZstdError
+        self.reads_from = reader
         self._walker = ZstdFrameWalker(reader)
         source: Any = self._walker  # of a file it needs `read` only
         self._plain = zstandard.ZstdDecompressor(max_window_size=max_window_bytes).stream_reader(

@@ -31,7 +31,7 @@ class CancelableTar:
     """
 
     def __init__(self, reader: Readable, check: Callable[[], None]) -> None:
-        self._reader = reader
+        self._reader = self.reads_from = reader
         self._check = check
         readinto = getattr(reader, "readinto", None)
         if readinto is not None:

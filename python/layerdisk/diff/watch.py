@@ -129,7 +129,7 @@ class _Blob:
     def __init__(
         self, reader: ContentReader, desc: Descriptor, progress: Callable[[int], object] | None
     ) -> None:
-        self._reader = reader
+        self._reader = self.reads_from = reader
         self._doing = f"reading blob {desc.digest}"
         self._progress = progress
         self._seen = 0
@@ -151,7 +151,7 @@ class _Hashing:
     """A reader that hashes what it gives, for diffIDs that are not SHA-256."""
 
     def __init__(self, reader: Readable, digest: hashlib._Hash) -> None:
-        self._reader = reader
+        self._reader = self.reads_from = reader
         self._digest = digest
 
     def read(self, size: int, /) -> bytes | None:

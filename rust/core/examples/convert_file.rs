@@ -11,7 +11,7 @@ use layerdisk_core::convert::convert;
 use layerdisk_core::error::Result;
 use layerdisk_core::options::Options;
 use layerdisk_core::pipeline::Source;
-use layerdisk_core::sink::file::FileSink;
+use layerdisk_core::sink::file::{FileSink, System};
 
 /// How much is read at once, in bytes.
 const CHUNK_LEN: usize = 1024 * 1024;
@@ -46,7 +46,8 @@ fn main() {
     };
     let summary = match arguments.next() {
         Some(output) => {
-            let sink = FileSink::new(File::create(output).expect("the output opens"), None);
+            let sink = FileSink::new(File::create(output).expect("the output opens"), System::default())
+                .expect("the output is empty");
             convert(&mut source, sink, &options)
         }
         None => convert(&mut source, Vec::new(), &options),

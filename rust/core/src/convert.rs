@@ -1,7 +1,5 @@
 //! The conversion: tar -> ext4 -> container.
 
-use std::sync::atomic::AtomicBool;
-
 use crate::container::vhd;
 use crate::error::Result;
 use crate::ext4::finish::finish;
@@ -10,9 +8,9 @@ use crate::ext4::storage::{Storage, new_tree};
 use crate::faults::{Fault, FaultSet, Faults, Finding};
 use crate::layer::{LayerOptions, LayerWriter};
 use crate::options::{Options, Payload};
-use crate::pipeline::{self, Cancelable, Source};
-use crate::sink::Sink;
+use crate::pipeline::{self, Source};
 use crate::sink::output::Output;
+use crate::sink::{Destination, Sink};
 use crate::stream::{Digest, Input};
 use crate::tar::{CutEnd, Reader};
 use crate::units::BlockNumber;
@@ -31,14 +29,10 @@ pub struct Summary {
 }
 
 /// Converts what the source gives into an image in the sink.
-pub fn convert<S: Source>(source: &mut S, sink: impl Sink, options: &Options) -> Result<Summary> {
-    let canceled = AtomicBool::new(false);
-    let sink = Cancelable { sink, canceled: &canceled };
-    let ((mut written, mut sink), digest) = pipeline::run(source, &canceled, |chunks| {
-        pipeline::write_behind(sink, |sink| match options.payload {
-            Payload::Tar => write_ext4(chunks, sink, options),
-            Payload::Raw => copy(chunks, sink),
-        })
+pub fn convert<S: Source>(source: &mut S, mut sink: impl Destination, options: &Options) -> Result<Summary> {
+    let (mut written, digest) = pipeline::run(source, &mut sink, |chunks, sink| match options.payload {
+        Payload::Tar => write_ext4(chunks, sink, options),
+        Payload::Raw => copy(chunks, sink),
     })?;
     written.digest = digest;
     let unique_id =

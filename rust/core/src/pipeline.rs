@@ -1,4 +1,4 @@
-//! Source, digest, consumer and writer, a thread each, over a few chunks and buffers that go round:
+//! Source, digest, consumer and writer, over a few chunks and buffers that go round:
 //!
 //! ```text
 //!             +--> digest ---+
@@ -8,27 +8,32 @@
 //!                      +----> writer ----> back to the consumer when it is written
 //! ```
 //!
-//! The source runs on the caller's thread, since only there signals arrive and a Python reader may be called.
+//! The source runs on the caller's thread, since only there signals arrive and a Python reader may be called. So does the
+//! writer where the destination is bound to that thread, as a Python writer is. All else has a thread of its own.
 
+use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
-use crate::sink::Sink;
+use crate::sink::{Destination, Sink};
 use crate::stream::{Digest, Input};
 
 /// Chunks under way at most: back-pressure, and the bound on memory.
 const CHUNKS: usize = 10;
-/// When all are under way, the source waits for so many to come back: waking it for each costs more than it gains.
+/// When all are under way, the source waits for this many to come back: waking it for each costs more than it gains.
 const BATCH: usize = 5;
+/// Buffers that wait for the writer at most.
+const BUFFERS: usize = 2;
 /// The digest and the one that is handed in.
 const CONSUMERS: usize = 2;
-/// How long the source's thread may wait before it looks for signals.
+/// How long the caller's thread may wait before it looks for signals.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Where the stream comes from.
@@ -40,153 +45,334 @@ pub trait Source {
 
     /// Looks for a reason to stop; called all the time.
     fn poll(&mut self) -> Result<()>;
+
+    /// Whether `read` may wait for somebody who sends nothing. It is then only called when all that came before is
+    /// through, so that an error in it is told without waiting for more.
+    fn may_wait(&self) -> bool {
+        false
+    }
 }
 
-/// Runs a stream through `consume` and the digest.
+/// Runs a stream through the digest and through `work`, whose writes to the destination are done beside it.
 ///
 /// What the consumer leaves unread is read all the same, for the digest. It is told by an error from its
-/// input, and by `canceled`, when the source fails.
-pub fn run<S: Source, T: Send>(
+/// input and from its sink when the source fails.
+pub fn run<S: Source, D: Destination, T: Send>(
     source: &mut S,
-    canceled: &AtomicBool,
-    consume: impl FnOnce(&mut Chunks<'_, S::Chunk>) -> Result<T> + Send,
+    destination: &mut D,
+    work: impl FnOnce(&mut Chunks<'_, S::Chunk>, Behind<'_, D, S::Chunk>) -> Result<T> + Send,
 ) -> Result<(T, Digest)> {
-    let pool = Pool::new();
+    let bound = destination.is_bound();
+    let destination = &Mutex::new(destination);
+    let desk = &Desk::new(bound);
     thread::scope(|scope| {
+        let _cancel = CancelAtEnd(desk);
         let (to_digest, for_digest) = mpsc::channel();
         let (to_consumer, for_consumer) = mpsc::channel();
-        let digest = scope.spawn(|| digest(&mut Chunks::new(for_digest, &pool)));
-        let consumer = scope.spawn(|| -> Result<T> {
-            let mut chunks = Chunks::new(for_consumer, &pool);
-            let consumed = consume(&mut chunks)?;
+        let digest = spawn(scope, || digest(&mut Chunks::new(for_digest, desk)))?;
+        let consumer = spawn(scope, || -> Result<T> {
+            let mut chunks = Chunks::new(for_consumer, desk);
+            let done = work(&mut chunks, Behind { direct: (!bound).then_some(destination), desk })?;
             while chunks.next_chunk()? {}
-            Ok(consumed)
-        });
-        let fed = feed(source, &pool, &to_digest, &to_consumer);
+            Ok(done)
+        })?;
+        let writer = if bound { None } else { Some(spawn(scope, || desk.write(destination))?) };
+        let fed = Caller { source, destination, desk }.feed(&to_digest, &to_consumer);
         drop((to_digest, to_consumer));
         if !matches!(fed, Ok(true)) {
-            canceled.store(true, Ordering::Relaxed);
+            desk.cancel();
         }
-        let (digest, consumed) = (join(digest), join(consumer));
-        match fed {
-            Err(error) => Err(error),
-            // The consumer's own error says more than that it stopped.
-            Ok(_) => Ok((consumed?, digest?)),
-        }
+        let (digest, consumed, written) = (join(digest), join(consumer), writer.map_or(Ok(()), join));
+        fed?;
+        // Whoever failed by itself says more than that it was stopped: the writer first, then the consumer.
+        written?;
+        Ok((consumed?, digest?))
     })
 }
 
-/// Passes the stream on; `false` if a consumer gave up before its end.
-fn feed<S: Source>(
-    source: &mut S,
-    pool: &Pool<S::Chunk>,
-    to_digest: &Sender<Option<Arc<S::Chunk>>>,
-    to_consumer: &Sender<Option<Arc<S::Chunk>>>,
-) -> Result<bool> {
-    let mut spares = Vec::new();
-    let mut made = 0;
-    loop {
-        if spares.is_empty() {
-            let mut returns = pool.wait(source, if made == CHUNKS { BATCH } else { 0 }, 1)?;
-            if returns.ended > 0 {
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    let started = thread::Builder::new().spawn_scoped(scope, work);
+    started.map_err(|error| io::Error::other(format!("cannot start a thread: {error}")).into())
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Nothing waits for somebody who was never started, however the scope is left.
+struct CancelAtEnd<'p, C>(&'p Desk<C>);
+
+impl<C> Drop for CancelAtEnd<'_, C> {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// What is done on the caller's thread.
+struct Caller<'p, S: Source, D> {
+    source: &'p mut S,
+    destination: &'p Mutex<&'p mut D>,
+    desk: &'p Desk<S::Chunk>,
+}
+
+type Inbox<C> = Receiver<Option<Arc<C>>>;
+type Outbox<C> = Sender<Option<Arc<C>>>;
+
+impl<S: Source, D: Destination> Caller<'_, S, D> {
+    /// Passes the stream on; `false` if somebody gave up before its end.
+    fn feed(mut self, to_digest: &Outbox<S::Chunk>, to_consumer: &Outbox<S::Chunk>) -> Result<bool> {
+        let mut spares = Vec::new();
+        let mut made = 0;
+        loop {
+            let quiet = self.source.may_wait();
+            if quiet || spares.is_empty() || self.desk.bound {
+                let wanted = if quiet {
+                    made - spares.len()
+                } else if spares.is_empty() && made == CHUNKS {
+                    BATCH
+                } else {
+                    0
+                };
+                let mut state = self.wait(wanted, 0, quiet)?;
+                if state.is_stopped() {
+                    return Ok(false);
+                }
+                spares.append(&mut state.spares);
+            }
+            let spare = spares.pop();
+            made += usize::from(spare.is_none());
+            let Some(chunk) = self.source.read(spare)? else { break };
+            // No copy may stay here: the consumer that gives the last one back returns the chunk.
+            let chunk = Arc::new(chunk);
+            if to_digest.send(Some(chunk.clone())).is_err() || to_consumer.send(Some(chunk)).is_err() {
                 return Ok(false);
             }
-            spares.append(&mut returns.spares);
         }
-        let spare = spares.pop();
-        made += usize::from(spare.is_none());
-        let Some(chunk) = source.read(spare)? else { break };
-        // No copy may stay here: the consumer that gives the last one back returns the chunk.
-        let chunk = Arc::new(chunk);
-        if to_digest.send(Some(chunk.clone())).is_err() || to_consumer.send(Some(chunk)).is_err() {
+        if to_digest.send(None).is_err() || to_consumer.send(None).is_err() {
             return Ok(false);
         }
+        Ok(!self.wait(0, CONSUMERS, true)?.has_failed())
     }
-    if to_digest.send(None).is_err() || to_consumer.send(None).is_err() {
-        return Ok(false);
+
+    /// Waits for this many chunks to be free, consumers to be through, and with `quiet` for all writes; meanwhile does what
+    /// has to be done on this thread. Returns early when somebody gives up.
+    fn wait(&mut self, spares: usize, ended: usize, quiet: bool) -> Result<MutexGuard<'_, State<S::Chunk>>> {
+        let desk = self.desk;
+        let mut was_woken = false;
+        let mut state = desk.lock();
+        loop {
+            if desk.bound
+                && let Some((offset, buffer)) = state.buffers.pop_front()
+            {
+                drop(state);
+                desk.room.notify_one();
+                let blank = lock(self.destination).write_buffer(offset, buffer)?;
+                state = desk.lock();
+                state.written(blank);
+                continue;
+            }
+            let enough =
+                state.spares.len() >= spares && state.ended >= ended && !(quiet && state.unwritten > 0);
+            if enough || state.has_failed() || (ended == 0 && state.is_stopped()) {
+                return Ok(state);
+            }
+            if was_woken {
+                was_woken = false;
+                drop(state);
+                self.source.poll()?;
+                state = desk.lock();
+                continue;
+            }
+            (state.wanted, state.quiet) = (spares, quiet);
+            state = desk.caller.wait_timeout(state, POLL).unwrap_or_else(PoisonError::into_inner).0;
+            was_woken = true;
+        }
     }
-    drop(pool.wait(source, usize::MAX, CONSUMERS)?);
-    Ok(true)
 }
 
-/// Where consumers leave what they are through with.
-struct Pool<C> {
-    returns: Mutex<Returns<C>>,
-    changed: Condvar,
+/// Where all leave what the others wait for.
+struct Desk<C> {
+    state: Mutex<State<C>>,
+    /// Whether the caller's thread is the writer.
+    bound: bool,
+    canceled: AtomicBool,
+    /// The caller waits here for chunks to come back, and for others to end.
+    caller: Condvar,
+    /// The writer's thread waits here for buffers.
+    writer: Condvar,
+    /// The consumer waits here for room for a buffer.
+    room: Condvar,
 }
 
-struct Returns<C> {
+struct State<C> {
     /// Chunks that no consumer uses any more.
     spares: Vec<C>,
     /// Consumers that are through with their work, well or not.
     ended: usize,
+    /// What is to be written, with its offset.
+    buffers: VecDeque<(u64, Vec<u8>)>,
+    /// Empty buffers, to be used again.
+    blanks: Vec<Vec<u8>>,
+    /// Buffers that are not yet written.
+    unwritten: usize,
+    /// No buffer comes any more.
+    closed: bool,
+    /// The writer's thread has ended; if there are unwritten buffers then because it failed.
+    writer_ended: bool,
+    /// What the caller waits for: this many spares, and with `quiet` all writes.
+    wanted: usize,
+    quiet: bool,
 }
 
-impl<C> Pool<C> {
-    fn new() -> Self {
-        Self { returns: Mutex::new(Returns { spares: Vec::new(), ended: 0 }), changed: Condvar::new() }
+impl<C> State<C> {
+    fn has_failed(&self) -> bool {
+        self.writer_ended && self.unwritten > 0
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.ended > 0 || self.has_failed()
+    }
+
+    fn written(&mut self, blank: Vec<u8>) {
+        self.unwritten -= 1;
+        self.blanks.push(blank);
+    }
+}
+
+impl<C> Desk<C> {
+    fn new(bound: bool) -> Self {
+        let state = State {
+            spares: Vec::new(),
+            ended: 0,
+            buffers: VecDeque::new(),
+            blanks: Vec::new(),
+            unwritten: 0,
+            closed: false,
+            writer_ended: false,
+            wanted: 0,
+            quiet: false,
+        };
+        let (caller, writer, room) = (Condvar::new(), Condvar::new(), Condvar::new());
+        Self { state: Mutex::new(state), bound, canceled: AtomicBool::new(false), caller, writer, room }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<C>> {
+        lock(&self.state)
+    }
+
+    /// Lets nobody wait or write any more.
+    fn cancel(&self) {
+        let state = self.lock();
+        self.canceled.store(true, Ordering::Relaxed);
+        drop(state);
+        self.writer.notify_all();
+        self.room.notify_all();
+    }
+
+    fn is_canceled(&self) -> bool {
+        self.canceled.load(Ordering::Relaxed)
     }
 
     fn give_back(&self, chunk: Arc<C>) {
         if let Some(spare) = Arc::into_inner(chunk) {
-            let mut returns = lock(&self.returns);
-            returns.spares.push(spare);
-            if returns.spares.len() >= BATCH {
-                self.changed.notify_one();
+            let mut state = self.lock();
+            state.spares.push(spare);
+            if state.spares.len() >= state.wanted {
+                self.caller.notify_one();
             }
         }
     }
 
     fn end(&self) {
-        lock(&self.returns).ended += 1;
-        self.changed.notify_one();
+        self.lock().ended += 1;
+        self.caller.notify_one();
     }
 
-    /// Waits for so many chunks, or for so many consumers to end, and looks for signals meanwhile.
-    fn wait<S: Source<Chunk = C>>(
-        &self,
-        source: &mut S,
-        spares: usize,
-        ended: usize,
-    ) -> Result<MutexGuard<'_, Returns<C>>> {
-        let mut returns = lock(&self.returns);
-        while returns.spares.len() < spares && returns.ended < ended {
-            let waited = self.changed.wait_timeout(returns, POLL).unwrap_or_else(PoisonError::into_inner);
-            returns = waited.0;
-            if waited.1.timed_out() {
-                drop(returns);
-                source.poll()?;
-                returns = lock(&self.returns);
+    /// Leaves a buffer for the writer; gives an empty one.
+    fn leave(&self, offset: u64, buffer: Vec<u8>) -> Result<Vec<u8>> {
+        let mut state = self.lock();
+        while state.buffers.len() >= BUFFERS && !state.has_failed() && !self.is_canceled() {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.has_failed() || self.is_canceled() {
+            return Err(Error::canceled());
+        }
+        state.buffers.push_back((offset, buffer));
+        state.unwritten += 1;
+        let blank = state.blanks.pop().unwrap_or_default();
+        drop(state);
+        if self.bound {
+            self.caller.notify_one()
+        } else {
+            self.writer.notify_one()
+        }
+        Ok(blank)
+    }
+
+    /// The writer's thread.
+    fn write<D: Destination>(&self, destination: &Mutex<&mut D>) -> Result<()> {
+        let _end = WriterEnds(self);
+        loop {
+            let mut state = self.lock();
+            let (offset, buffer) = loop {
+                if self.is_canceled() {
+                    return Ok(());
+                }
+                match state.buffers.pop_front() {
+                    Some(next) => break next,
+                    None if state.closed => return Ok(()),
+                    None => state = self.writer.wait(state).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            drop(state);
+            self.room.notify_one();
+            let blank = lock(destination).write_buffer(offset, buffer)?;
+            let mut state = self.lock();
+            state.written(blank);
+            if state.quiet && state.unwritten == 0 {
+                self.caller.notify_one();
             }
         }
-        Ok(returns)
+    }
+}
+
+struct WriterEnds<'p, C>(&'p Desk<C>);
+
+impl<C> Drop for WriterEnds<'_, C> {
+    fn drop(&mut self) {
+        self.0.lock().writer_ended = true;
+        self.0.caller.notify_one();
+        self.0.room.notify_all();
     }
 }
 
 /// The stream on a consumer's side.
 pub struct Chunks<'p, C> {
-    inbox: Receiver<Option<Arc<C>>>,
+    inbox: Inbox<C>,
     current: Option<Arc<C>>,
     ended: bool,
-    pool: &'p Pool<C>,
+    desk: &'p Desk<C>,
 }
 
 impl<'p, C> Chunks<'p, C> {
-    fn new(inbox: Receiver<Option<Arc<C>>>, pool: &'p Pool<C>) -> Self {
-        Self { inbox, current: None, ended: false, pool }
+    fn new(inbox: Inbox<C>, desk: &'p Desk<C>) -> Self {
+        Self { inbox, current: None, ended: false, desk }
     }
 }
 
 impl<C> Drop for Chunks<'_, C> {
     fn drop(&mut self) {
-        self.pool.end();
+        self.desk.end();
     }
 }
 
 impl<C: AsRef<[u8]>> Input for Chunks<'_, C> {
     fn next_chunk(&mut self) -> Result<bool> {
         if let Some(done) = self.current.take() {
-            self.pool.give_back(done);
+            self.desk.give_back(done);
         }
         if self.ended {
             return Ok(false);
@@ -211,75 +397,37 @@ fn digest<C: AsRef<[u8]>>(chunks: &mut Chunks<'_, C>) -> Result<Digest> {
     Ok(Digest { sha256: sha256.finalize().into(), size })
 }
 
-fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// The destination on the consumer's side: it takes buffers without waiting for them to be written.
+pub struct Behind<'p, D, C> {
+    /// For large pieces, which are written where they are; not where the caller's thread is the writer.
+    direct: Option<&'p Mutex<&'p mut D>>,
+    desk: &'p Desk<C>,
 }
 
-/// Buffers on their way to the sink at most.
-const BUFFERS: usize = 2;
-
-/// A sink whose buffers are written by a thread of its own, one after the other.
-pub struct Behind<'s, K> {
-    sink: &'s Mutex<K>,
-    outbox: SyncSender<(u64, Vec<u8>)>,
-    spares: Receiver<Vec<u8>>,
-}
-
-/// Does some work with a sink that takes buffers without waiting for them to be written.
-pub fn write_behind<K: Sink, T>(sink: K, work: impl FnOnce(Behind<'_, K>) -> Result<T>) -> Result<(T, K)> {
-    let sink = Mutex::new(sink);
-    let done = thread::scope(|scope| {
-        let (outbox, inbox) = mpsc::sync_channel(BUFFERS);
-        let (back, spares) = mpsc::channel();
-        let writer = scope.spawn(|| -> Result<()> {
-            let back = back;
-            for (offset, buffer) in inbox {
-                let _ = back.send(lock(&sink).write_buffer(offset, buffer)?); // nobody may want it any more
-            }
-            Ok(())
-        });
-        let done = work(Behind { sink: &sink, outbox, spares });
-        // Its own error says more than that it stopped.
-        join(writer).and(done)
-    })?;
-    Ok((done, sink.into_inner().unwrap_or_else(PoisonError::into_inner)))
-}
-
-impl<K: Sink> Sink for Behind<'_, K> {
+impl<D: Destination, C: Send> Sink for Behind<'_, D, C> {
     /// At once, and so perhaps before buffers that came earlier.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        lock(self.sink).write_at(offset, bytes)
+        if self.desk.is_canceled() {
+            return Err(Error::canceled());
+        }
+        match self.direct {
+            Some(destination) => lock(destination).write_at(offset, bytes),
+            None => self.desk.leave(offset, bytes.to_vec()).map(|_| ()),
+        }
     }
 
     fn write_buffer(&mut self, offset: u64, blocks: Vec<u8>) -> Result<Vec<u8>> {
-        self.outbox.send((offset, blocks)).map_err(|_| Error::canceled())?;
-        Ok(self.spares.try_recv().unwrap_or_default())
-    }
-
-    fn finish(&mut self, length: u64, sync: bool) -> Result<()> {
-        lock(self.sink).finish(length, sync)
+        self.desk.leave(offset, blocks)
     }
 }
 
-fn lock<K>(sink: &Mutex<K>) -> MutexGuard<'_, K> {
-    sink.lock().unwrap_or_else(PoisonError::into_inner)
+impl<D, C> Drop for Behind<'_, D, C> {
+    fn drop(&mut self) {
+        self.desk.lock().closed = true;
+        self.desk.writer.notify_one();
+    }
 }
 
-/// A sink that fails as soon as the conversion is canceled, so that a long write does not hold it up.
-pub struct Cancelable<'c, K> {
-    pub sink: K,
-    pub canceled: &'c AtomicBool,
-}
-
-impl<K: Sink> Sink for Cancelable<'_, K> {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        if self.canceled.load(Ordering::Relaxed) {
-            return Err(Error::canceled());
-        }
-        self.sink.write_at(offset, bytes)
-    }
-
-    fn finish(&mut self, length: u64, sync: bool) -> Result<()> {
-        self.sink.finish(length, sync)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

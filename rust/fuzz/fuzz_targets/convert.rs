@@ -12,7 +12,7 @@ use layerdisk_core::error::{Error, ErrorKind, Result};
 use layerdisk_core::ext4::layout::groups::maximum_disk_size;
 use layerdisk_core::faults::FaultSet;
 use layerdisk_core::options::{Options, Payload};
-use layerdisk_core::sink::Sink;
+use layerdisk_core::sink::{Destination, Sink};
 use layerdisk_core::units::BLOCK_SIZE;
 use layerdisk_fuzz::mutation::mutate;
 use layerdisk_fuzz::pieces::Pieces;
@@ -107,7 +107,9 @@ impl Sink for &mut Image {
         self.end = self.end.max(offset + bytes.len() as u64);
         Ok(())
     }
+}
 
+impl Destination for &mut Image {
     fn finish(&mut self, length: u64, _sync: bool) -> Result<()> {
         assert_eq!(self.length.replace(length), None, "finished twice");
         Ok(())

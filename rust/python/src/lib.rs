@@ -10,11 +10,8 @@ mod vhd;
 
 use layerdisk_core::container::vhd as core_vhd;
 use layerdisk_core::convert::Summary;
-use layerdisk_core::error::Result;
 use layerdisk_core::ext4::format::superblock::{Field, Superblock};
 use layerdisk_core::faults::{FAULTS, Finding};
-use layerdisk_core::options::Options;
-use layerdisk_core::sink::Sink;
 use layerdisk_core::sink::file::FileSink;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -48,16 +45,15 @@ fn convert(
     let converted = match sink.extract::<i32>() {
         Ok(descriptor) => {
             let file = os::file_of(descriptor).map_err(error::os_error)?;
-            let sink = FileSink::new(file, options.sync.then_some(os::start_write_back));
-            run(py, &mut source, sink, &options)
+            let sink = FileSink::new(file, os::system(options.sync)).map_err(error::to_py)?;
+            source::run(py, || layerdisk_core::convert::convert(&mut source, sink, &options))
         }
-        Err(_) => run(py, &mut source, sink::Writer(sink.clone().unbind()), &options),
+        Err(_) => {
+            let sink = sink::Writer::new(sink)?;
+            source::run(py, || layerdisk_core::convert::convert(&mut source, sink, &options))
+        }
     };
     converted.map(Converted::from).map_err(error::to_py)
-}
-
-fn run(py: Python<'_>, source: &mut source::Reader, sink: impl Sink, options: &Options) -> Result<Summary> {
-    py.detach(|| layerdisk_core::convert::convert(source, sink, options))
 }
 
 impl From<Summary> for Converted {
@@ -118,6 +114,7 @@ mod _rust {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let rows: Vec<_> =
             FAULTS.iter().map(|row| (row.name, row.code, row.text, row.fault.is_identical())).collect();
-        module.add("FAULTS", rows)
+        module.add("FAULTS", rows)?;
+        super::source::end_with(module.py())
     }
 }

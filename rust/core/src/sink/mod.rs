@@ -21,6 +21,14 @@ pub trait Sink: Send {
         blocks.clear();
         Ok(blocks)
     }
+}
+
+/// A sink of its own, and not one in front of another: it has an end.
+pub trait Destination: Sink {
+    /// Whether only the thread that called may use it, as with an object of Python.
+    fn is_bound(&self) -> bool {
+        false
+    }
 
     /// Sets the length, and with `sync` returns only when everything is on stable storage.
     fn finish(&mut self, length: u64, sync: bool) -> Result<()>;
@@ -65,7 +73,9 @@ impl Sink for Vec<u8> {
         }
         Ok(())
     }
+}
 
+impl Destination for Vec<u8> {
     fn finish(&mut self, length: u64, _sync: bool) -> Result<()> {
         self.resize(length as usize, 0);
         Ok(())
