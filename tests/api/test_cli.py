@@ -62,6 +62,7 @@ OPTIONS: dict[str, tuple[list[str], dict[str, object]]] = {
         ["--append-vhd-footer", "--vhd-unique-id", "00112233-4455-6677-8899-aabbccddeeff"],
         {"append_vhd_footer": True, "vhd_unique_id": bytes.fromhex("00112233445566778899aabbccddeeff")},
     ),
+    "in place": (["--in-place"], {"in_place": True}),
     "core": (["--core", "python"], {"core": "python"}),
 }
 
