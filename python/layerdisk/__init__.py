@@ -51,6 +51,7 @@ __all__ = [
     "NoProcessor",
     "NotFound",
     "NotReproducible",
+    "OpenedImage",
     "OutOfRange",
     "Payload",
     "PermissionDenied",
@@ -87,6 +88,7 @@ __all__ = [
     "mount",
     "names",
     "ocicrypt_decoders",
+    "open_image",
     "options",
     "parse_platform",
     "platforms",
@@ -160,6 +162,7 @@ if TYPE_CHECKING:
     from .lcow import LcowDiffer
     from .mount import Mount
     from .platforms import host_platform, parse_platform
+    from .sources import OpenedImage, open_image
     from .tar2ext4 import (
         ConvertResult,
         Ext4SuperBlock,
@@ -179,7 +182,8 @@ else:
         return _load(name)
 
 
-# Where each public name is defined. errdefs.NotImplemented is left out: it would hide the builtin from `import *`.
+# Where each public name is defined. errdefs.NotImplemented is left out: it would hide the builtin from `import *`; and
+# what needs an extra, such as all of registry, is reached through its module, so that help() works without.
 _NAMES = {
     "layerdisk.tar2ext4": "ConvertResult Ext4SuperBlock convert convert_to_vhd ext4_file_system_size "
     "is_device_ext4 read_ext4_superblock",
@@ -201,7 +205,7 @@ _NAMES = {
     "layerdisk.media_types": "",
     "layerdisk.names": "",
     "layerdisk.platforms": "host_platform parse_platform",
-    "layerdisk.sources": "",
+    "layerdisk.sources": "OpenedImage open_image",
     "layerdisk.cancel": "Cancellation",
     "layerdisk.findings": "Finding",
     "layerdisk.options": "",

@@ -26,7 +26,7 @@ LOADED = [name for name in layerdisk.__all__ if name not in SUBMODULES | FACTS]
 @pytest.mark.parametrize("name", LOADED)
 def test_a_name_is_that_of_its_module(name: str) -> None:
     [module] = [module for module, names in layerdisk._NAMES.items() if name in names.split()]
-    assert getattr(layerdisk, name) is vars(importlib.import_module(module))[name]
+    assert getattr(layerdisk, name) is getattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("name", sorted(SUBMODULES - {"cli"}))

@@ -2,15 +2,15 @@
 
 A source gives blobs (`layerdisk.content.Provider`) and lists what it has; archives are read in place.
 
-| name | what it is |
-|---|---|
-| `oci:DIR[:REF]` | an OCI image layout in a directory |
-| `oci-archive:FILE[:REF]` | the same in a tar archive |
-| `docker-archive:FILE[:REF]` | what `docker save` writes |
-| `dir:DIR` | what skopeo writes with `dir:` |
-| `docker://NAME[:TAG][@DIGEST]` | an image in a registry (extra `registry`) |
-| `containerd://NAMESPACE/NAME` | an image of a running containerd (extra `containerd`) |
-| `PATH[:REF]` | any of them, recognised |
+::
+
+    oci:DIR[:REF]                   an OCI image layout in a directory
+    oci-archive:FILE[:REF]          the same in a tar archive
+    docker-archive:FILE[:REF]       what docker save writes
+    dir:DIR                         what skopeo writes with dir:
+    docker://NAME[:TAG][@DIGEST]    an image in a registry (extra registry)
+    containerd://NAMESPACE/NAME     an image of a running containerd (extra containerd)
+    PATH[:REF]                      any of them, recognised
 
 REF is a tag, a full name, or "@" and a digest. FILE may be "-" for standard input; an archive that is compressed or
 cannot seek is copied to a temporary file.
