@@ -37,6 +37,7 @@ lint: ## check formatting, types and style
 	$(BIN)/ruff format --check python tests benches packaging rust/fuzz
 	$(BIN)/ruff check python tests benches packaging rust/fuzz
 	$(BIN)/mypy
+	$(BIN)/mypy tests
 	$(BIN)/stubtest layerdisk._rust --ignore-missing-stub
 
 docs: $(BIN)/python ## build the guide and the API reference into target/docs/

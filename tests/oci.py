@@ -54,7 +54,7 @@ def oci_archive(path: Path, name: str, layers: Sequence[bytes], suffix: str = "+
     diff_ids = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers]
     platform = {"os": "linux", "architecture": "amd64"}
     config = {**platform, "config": {"Cmd": ["/bin/sh"]}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    manifest = {
+    manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": descriptor(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),

@@ -14,6 +14,7 @@ import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from machine import missing
 
@@ -40,7 +41,7 @@ def run(*command: object, cwd: Path | None = None, **environment: object) -> sub
     return done
 
 
-def pip(python: Path, *arguments: object, **environment: object) -> None:
+def pip(python: Path, *arguments: object, **environment: Any) -> None:
     """Run this environment's pip for another one that has none."""
     command = [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check"]
     run(*command, "--python", python, *arguments, **environment)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import pytest
 from common import digest_of
@@ -93,8 +93,9 @@ def test_exceptions_of_callbacks_pass_through(
 ) -> None:
     data = TAR if media_type == "in" else PACKED
     differ = LcowDiffer(Blob(data), processors=[COPY])
+    options: dict[str, Any] = {callback: raising(error)}
     with pytest.raises(type(error)) as caught:
-        differ.apply(described(data, media_type), mounts(tmp_path), **{callback: raising(error)})
+        differ.apply(described(data, media_type), mounts(tmp_path), **options)
     assert caught.value is error
     assert os.listdir(tmp_path) == []
 
@@ -186,7 +187,9 @@ def test_a_cancel_ends_the_apply_wherever_it_waits(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_cancel_ends_a_conversion_that_is_under_way(tmp_path: Path, core: str) -> None:
+def test_a_cancel_ends_a_conversion_that_is_under_way(
+    tmp_path: Path, core: Literal["rust", "python"]
+) -> None:
     cancel = threading.Event()
     with pytest.raises(errdefs.Canceled):
         LcowDiffer(Blob(PACKED), core=core).apply(
@@ -195,7 +198,9 @@ def test_a_cancel_ends_a_conversion_that_is_under_way(tmp_path: Path, core: str)
     assert os.listdir(tmp_path) == []
 
 
-def test_without_a_cancel_the_result_is_the_same_as_with_one(tmp_path: Path, core: str) -> None:
+def test_without_a_cancel_the_result_is_the_same_as_with_one(
+    tmp_path: Path, core: Literal["rust", "python"]
+) -> None:
     images = []
     for name, cancel in (("without", None), ("with", lambda: False)):
         (tmp_path / name).mkdir()
@@ -222,7 +227,9 @@ def test_several_threads_apply_with_one_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
-def test_diff_ids_of_every_algorithm_are_compared(tmp_path: Path, algorithm: str, core: str) -> None:
+def test_diff_ids_of_every_algorithm_are_compared(
+    tmp_path: Path, algorithm: str, core: Literal["rust", "python"]
+) -> None:
     right = f"{algorithm}:{hashlib.new(algorithm, TAR).hexdigest()}"
     wrong = f"{algorithm}:{hashlib.new(algorithm, b'other').hexdigest()}"
     differ = LcowDiffer(Blob(PACKED), core=core)

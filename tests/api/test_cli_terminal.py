@@ -161,7 +161,15 @@ def test_a_name_that_the_output_lacks_is_escaped(tmp_path: Path, encoding: str) 
 
 def test_an_output_name_that_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
     disks = os.fsencode(tmp_path) + b"/\xff"
-    command = [sys.executable, "-m", "layerdisk", "apply", str(DATA / "oci"), "--to", disks]
+    command: list[str | bytes] = [
+        sys.executable,
+        "-m",
+        "layerdisk",
+        "apply",
+        str(DATA / "oci"),
+        "--to",
+        disks,
+    ]
     done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"/\udcff/" in done.stdout

@@ -88,7 +88,7 @@ def test_help_shows_the_functions() -> None:
 
 def test_another_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'layerdisk' has no attribute 'konvert'"):
-        layerdisk.konvert  # noqa: B018
+        getattr(layerdisk, "konvert")  # noqa: B009
 
 
 def test_the_import_itself_loads_nothing() -> None:

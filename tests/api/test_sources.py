@@ -492,9 +492,8 @@ def test_the_command_line_takes_every_source(
         assert main(["apply", what, "--to", str(tmp_path / str(number)), "--json"]) == 0
         outputs.append([{**layer, "path": None} for layer in json.loads(capsys.readouterr().out)])
     assert outputs[0] == outputs[1] == outputs[2]
-    assert [layer["digest"] for layer in outputs[0]] == [
-        layer.diff_id for layer in read_image(layout.root).layers
-    ]
+    meant = [layer.diff_id for layer in read_image(layout.root).layers]
+    assert [layer["digest"] for layer in outputs[0]] == meant
     assert main(["apply", str(path), "--ref", "gone", "--to", str(tmp_path / "x")]) == 1
     assert capsys.readouterr().err.startswith(
         f'layerdisk: no image "gone" in {path}; there is "{NAME}" sha256:'

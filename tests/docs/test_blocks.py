@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from layerdisk.cli import COMMANDS
@@ -93,7 +94,8 @@ def test_examples_of_help_run(command: str, folder: Path, program: Callable[[str
     program("jq")
     layer = read_image(folder / "oci").layers[0]
     parser = make_parser([COMMANDS[command]])
-    [subparser] = next(action.choices for action in parser._actions if action.choices is not None).values()
+    choices: Any = next(action.choices for action in parser._actions if action.choices is not None)
+    [subparser] = choices.values()
     examples = [line for line in subparser.epilog.splitlines()[1:] if not line.strip().startswith("#")]
     assert len(examples) >= 2
     if command == "inspect":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tarfiles import END, directory, hardlink, header, pax_sparse, regular
+from tarfiles import END, Records, directory, entry, hardlink, header, padded, pax_sparse, regular
 
 from layers.table import MIB, made, pattern
 
@@ -30,7 +30,15 @@ def empty_files(count: int) -> Iterator[bytes]:
     yield END
 
 
+def sparse_map(entries: int) -> Iterable[bytes]:
+    """A map of pax form 1.0 with entries of 4 bytes, all of them empty."""
+    records: Records = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "600"}
+    return [entry("f", padded(b"%d\n" % entries + b"5\n0\n" * entries), records=records), regular("g"), END]
+
+
 LARGE = [
+    made("sparse-map-of-1-mib", lambda: sparse_map(262_140)),
+    made("sparse-map-over-1-mib", lambda: sparse_map(262_143), refusal="InvalidTar"),
     made(
         "two-extents", lambda: [pax_sparse("f", 128 * MIB + 1, [(5, b"x")], version="1.0"), regular("g"), END]
     ),

@@ -46,6 +46,7 @@ PAX = [
             "no-newline": b"8 uid=1x",
             "too-long": b"99 uid=1\n",
             "too-short": b"4 u=1\n",
+            "second-too-long": b"8 uid=1\n99 gid=1\n",
             "no-space": b"uid=1\n",
             "no-equals": b"8 uid-1\n",
             "empty-key": b"6 =ab\n",
