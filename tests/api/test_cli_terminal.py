@@ -207,7 +207,9 @@ def test_bash_completes_files_and_directories(
     (tmp_path / "my-directory").mkdir()
     monkeypatch.chdir(tmp_path)
     assert [name.rstrip("/") for name in completed(script, "layerdisk", "inspect", "my-f")] == ["my-file"]
-    assert [name.rstrip("/") for name in completed(script, "layerdisk", "apply", "my-")] == ["my-directory"]
+    assert [name.rstrip("/") for name in completed(script, "layerdisk", "apply", "x", "--to", "my-")] == [
+        "my-directory"
+    ]
 
 
 @pytest.mark.parametrize("shell", completion._SHELLS)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 from layerdisk.cli import COMMANDS
 from layerdisk.cli._options import make_parser
+from layerdisk.decompress import decompress
 from layerdisk.image import read_image
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +48,26 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "layer.tar").write_bytes(gzip.decompress((DATA / "layer.tar.gz").read_bytes()))
     for name in ("DIRECTORY", "snapshot", "ROOT"):
         (tmp_path / name).mkdir()
+    save(tmp_path / "images.tar", "alpine:latest")
     return tmp_path
+
+
+def save(path: Path, name: str) -> None:
+    """Write an archive as `docker save` does, of the image in the tests' data."""
+    image = read_image(DATA / "oci")
+    blobs = DATA / "oci" / "blobs" / "sha256"
+    layers = [f"{number}.tar" for number in range(len(image.layers))]
+    config = json.loads((blobs / image.manifest.digest[7:]).read_text())["config"]["digest"][7:]
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": layers}]
+    files = {"manifest.json": json.dumps(manifest).encode(), "config.json": (blobs / config).read_bytes()}
+    for layer, entry in zip(image.layers, layers, strict=True):
+        with open(blobs / layer.descriptor.digest[7:], "rb") as blob:
+            files[entry] = decompress(blob).read(-1) or b""
+    with tarfile.open(path, "w") as archive:
+        for entry, content in files.items():
+            member = tarfile.TarInfo(entry)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def run(language: str, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
