@@ -63,7 +63,7 @@ def root(
 
 
 def inside(root: Path, *command: str) -> str:
-    return run("chroot", root, *command, HOME="/root", PATH="/usr/bin:/bin:/usr/sbin:/sbin").stdout
+    return run("chroot", root, *command, HOME="/", PATH="/usr/bin:/bin:/usr/sbin:/sbin").stdout
 
 
 def test_the_wheel_converts_there(root: Path, image: bytes) -> None:
