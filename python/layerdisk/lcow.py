@@ -82,6 +82,7 @@ class LcowDiffer:
         payloads: Mapping[str, Payload] | None = None,
         sync_fs: bool = False,
         cancel: Cancel | None = None,
+        on_result: Callable[[tar2ext4.ConvertResult], object] | None = None,
     ) -> Descriptor:
         """Write the layer that a descriptor points at to layer.vhd in the mount's source.
 
@@ -100,6 +101,7 @@ class LcowDiffer:
             sync_fs: accepted as in containerd; layer.vhd is always synced.
             cancel: ends the apply within half a second, wherever it waits: a Cancellation, an Event, or a
                 function that returns True then. It is called by several threads.
+            on_result: called with the result of the conversion, its findings among it, before the file appears.
 
         Returns:
             The descriptor of the plain tar; its digest is the layer's diffID.
@@ -150,6 +152,8 @@ class LcowDiffer:
             )
             _drain(tar, blob)
             watch.check_diff_id(result.digest)
+            if on_result is not None:
+                on_result(result)
             watch.check()
             grant_vm_group_access(output.temporary_path or target)  # renaming keeps the access list
             output.commit()

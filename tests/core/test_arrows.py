@@ -227,10 +227,11 @@ FACE = {
     "containerd": Row(""),
     "containerd/api": Row(""),
     "containerd/config": Row("containerd/snapshots/snapshotter descriptor diff errdefs"),
-    "containerd/content": Row("containerd/api descriptor errdefs"),
+    "containerd/content": Row("containerd/api content descriptor errdefs"),
     "containerd/diff_service": Row(
         "containerd/api containerd/content containerd/metrics containerd/service containerd/snapshots/database "
-        "containerd/snapshots/snapshotter containerd/upper cancel descriptor diff errdefs lcow media_types mount"
+        "containerd/snapshots/snapshotter containerd/upper cancel descriptor diff errdefs lcow media_types mount "
+        "tar2ext4"
     ),
     "containerd/logs": Row(""),
     "containerd/metrics": Row("errdefs"),
@@ -263,6 +264,7 @@ CLOCKS_AND_CHANCE = {
     "cli/_progress": "time",  # when the bars were last drawn
     "cli/inspect": "datetime",  # the times in an image, for people
     "lcow": "time",  # how long it took, for the log
+    "containerd/content": "datetime",  # when a blob was written
     "content/protocols": "datetime",  # the type of times
     "content/ingest_files": "datetime os.urandom",  # when a blob was written; the names of temporary files
     "io": "os.urandom",  # the name of the temporary file

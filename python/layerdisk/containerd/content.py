@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC
 from typing import Any
 
 import grpc
 
+from ..content import Info
 from ..descriptor import Descriptor, parse_digest
 from ..errdefs import AlreadyExists, DataLoss, LayerdiskError, from_grpc
 from .api.services.content.v1 import content_pb2, content_pb2_grpc
@@ -38,8 +40,8 @@ class ContentClient:
         self._stub = content_pb2_grpc.ContentStub(channel)  # type: ignore[no-untyped-call]
         self._metadata = ((NAMESPACE_HEADER, namespace),)
 
-    def size(self, digest: str) -> int:
-        """Return the size of a blob in bytes.
+    def info(self, digest: str) -> Info:
+        """Return what is known of a blob.
 
         Raises:
             NotFound: there is no such blob in the namespace.
@@ -47,12 +49,19 @@ class ContentClient:
         """
         with _errors():
             request = content_pb2.InfoRequest(digest=digest)
-            return int(self._stub.Info(request, metadata=self._metadata, timeout=_CALL_SECONDS).info.size)
+            info = self._stub.Info(request, metadata=self._metadata, timeout=_CALL_SECONDS).info
+        return Info(
+            info.digest,
+            info.size,
+            info.created_at.ToDatetime(UTC),
+            info.updated_at.ToDatetime(UTC),
+            dict(info.labels),
+        )
 
     def reader(self, desc: Descriptor) -> ContentReader:
-        """Open a blob; raises as `size`."""
+        """Open a blob; raises as `info`."""
         parse_digest(desc.digest)
-        size = self.size(desc.digest)
+        size = self.info(desc.digest).size
         request = content_pb2.ReadContentRequest(digest=desc.digest)
         return ContentReader(self._stub.Read(request, metadata=self._metadata), desc.digest, size)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,16 +21,17 @@ import grpc
 from .. import errdefs
 from ..cancel import Cancellation
 from ..descriptor import Descriptor, parse_digest
-from ..diff import Payload, Processor, with_cancel, with_decryption, with_payloads
+from ..diff import Payload, Processor, decryption_payloads
 from ..errdefs import Canceled, FailedPrecondition, InvalidArgument
 from ..lcow import LcowDiffer, mount_and_parents
-from ..media_types import OCI_LAYER, OCI_LAYER_GZIP
+from ..media_types import OCI_LAYER, OCI_LAYER_GZIP, is_encrypted
 from ..mount import Mount
+from ..tar2ext4 import ConvertResult
 from .api.services.diff.v1 import diff_pb2, diff_pb2_grpc
 from .api.types import descriptor_pb2, mount_pb2
 from .content import ContentClient
 from .metrics import Metrics
-from .service import Service, answers, namespace_of
+from .service import Service, answers, namespace_of, stated_namespace
 from .snapshots.database import Disk, check_labels
 from .snapshots.snapshotter import Snapshotter
 from .upper import LayerStream
@@ -89,23 +92,19 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
         payloads = _payloads(request)
         snapshot = self._snapshotter.active_of_directory(mount.source)
         disk_path = self._snapshotter.paths(snapshot.id).disk
-        pool = self._snapshotter.disks
-        # Whoever may not decrypt a blob gets nothing of it either.
-        known = (
-            None if payloads or "encrypted" in desc.media_type else pool.link_known(desc.digest, disk_path)
-        )
-        findings: list[tuple[str, int]] = []
+        known = self._known(desc, payloads, stated_namespace(context), disk_path)
+        findings: Counter[str] = Counter()
         if known is None:
             with self._slot(context), _canceled_with(context) as cancel:
-                applied = self._convert(namespace, desc, mount, payloads, cancel)
+                applied = self._convert(namespace, desc, mount, payloads, cancel, findings)
             known = Disk(applied.digest, applied.size)
-            pool.add(desc.digest, known, disk_path)
+            self._snapshotter.disks.add(desc.digest, known, disk_path)
             how = "converted"
         else:
             how = "linked"
         self._snapshotter.set_disk(snapshot.id, known.diff_id, known.root_hash)
         seconds = time.monotonic() - started
-        self.metrics.applied(how, known.size, seconds, findings)
+        self.metrics.applied(how, known.size, seconds, findings.items())
         _log.info(
             "diff applied",
             extra={
@@ -114,7 +113,7 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
                 "diffid": known.diff_id,
                 "how": how,
                 "d": seconds,
-                "findings": sum(count for _, count in findings),
+                "findings": ",".join(f"{code}:{count}" for code, count in sorted(findings.items())),
             },
         )
         result = descriptor_pb2.Descriptor(media_type=OCI_LAYER, digest=known.diff_id, size=known.size)
@@ -146,6 +145,21 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
         result = descriptor_pb2.Descriptor(media_type=media_type, digest=digest, size=size)
         return diff_pb2.DiffResponse(diff=result)
 
+    def _known(
+        self, desc: Descriptor, payloads: Mapping[str, Payload], namespace: str, disk_path: str
+    ) -> Disk | None:
+        """Link the disk of a blob that was applied before to the snapshot, where the caller may have the blob."""
+        if payloads or is_encrypted(desc.media_type):
+            return None  # whoever cannot decrypt the blob gets nothing of it
+        known = self._snapshotter.disks.link_known(desc.digest, disk_path)
+        if known is not None and namespace:
+            try:
+                self._stores(namespace).info(desc.digest)
+            except BaseException:
+                os.unlink(disk_path)
+                raise
+        return known
+
     def _convert(
         self,
         namespace: str,
@@ -153,16 +167,21 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
         mount: Mount,
         payloads: Mapping[str, Payload],
         cancel: Cancellation,
+        findings: Counter[str],
     ) -> Descriptor:
         differ = LcowDiffer(
             _CancelableStore(self._stores(namespace), cancel),
             processors=self._processors,
             **self._differ_options,
         )
+
+        def count(result: ConvertResult) -> None:
+            for finding in result.findings:
+                findings[finding.code] += finding.count
+
         # Decoders need to know what they decrypt, also where the client tells them nothing.
-        return differ.apply(
-            desc, [mount], with_decryption(desc), with_payloads(payloads), with_cancel(cancel)
-        )
+        payloads = {**decryption_payloads(desc), **payloads}
+        return differ.apply(desc, [mount], payloads=payloads, cancel=cancel, on_result=count)
 
     def _changed(self, request: diff_pb2.DiffRequest) -> str:
         """Return the directory that holds what the right mounts have more than the left ones."""

@@ -26,6 +26,14 @@ _QUOTED = re.compile(r'("(?:[^"\\]|\\.)*")')
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
+def stated_namespace(context: grpc.ServicerContext) -> str:
+    """Return the namespace that a call names, "" where it names none."""
+    for key, value in context.invocation_metadata():
+        if key == NAMESPACE_HEADER:
+            return str(value)
+    return ""
+
+
 def namespace_of(context: grpc.ServicerContext, default: str) -> str:
     """Return the namespace of a call.
 
@@ -36,12 +44,10 @@ def namespace_of(context: grpc.ServicerContext, default: str) -> str:
     Raises:
         FailedPrecondition: the call names none, and there is no default.
     """
-    for key, value in context.invocation_metadata():
-        if key == NAMESPACE_HEADER and value:
-            return str(value)
-    if not default:
+    namespace = stated_namespace(context) or default
+    if not namespace:
         raise FailedPrecondition("namespace is required")
-    return default
+    return namespace
 
 
 def answers(method: Method) -> Method:
