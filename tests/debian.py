@@ -37,6 +37,25 @@ def unpacked(package: str, suites: Sequence[str], program: str) -> Path:
     return path if path.exists() else missing(f"{package} of {' or '.join(suites)} is not to be found")
 
 
+def debian_layer() -> Path:
+    """Return the tar of a Debian root file system, made at the first call."""
+    if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
+        missing("a Debian root needs mmdebstrap and root")
+    return made("debian", "debian.sh")
+
+
+def made(name: str, script: str) -> Path:
+    """Return the tar that a script of tests/oracle makes, kept under .cache/real."""
+    directory = CACHE / "real"
+    directory.mkdir(parents=True, exist_ok=True)
+    tar = directory / f"{name}.tar"
+    with open(directory / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tar.exists():
+            subprocess.run([Path(__file__).parent / "oracle" / script, tar], check=True)
+    return tar
+
+
 def debian_mirror() -> str | None:
     """Return the address that apt gets Debian's main archive from."""
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):

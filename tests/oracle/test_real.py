@@ -5,39 +5,27 @@ Their tars are made once by the scripts beside this file and kept under .cache/r
 
 from __future__ import annotations
 
-import fcntl
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from comparison import assert_same, attempt, compare
-from machine import complaints, missing
+from debian import debian_layer, made
+from machine import complaints
 from model import differences, tree_of
-from oracle_client import CACHE, Oracle
+from oracle_client import Oracle
 
-HERE = Path(__file__).parent
-MAKERS = {"debian": ("debian.sh", "mmdebstrap"), "npm": ("npm.sh", "npm")}
 GIB = 1 << 30
 
 
-@pytest.fixture(scope="session", params=MAKERS)
+@pytest.fixture(scope="session", params=["debian", "npm"])
 def real_layer(request: pytest.FixtureRequest, program: Callable[[str], str]) -> Path:
     """The tar of a real layer, made at the first run."""
-    script, tool = MAKERS[request.param]
-    directory = CACHE / "real"
-    directory.mkdir(parents=True, exist_ok=True)
-    tar = directory / f"{request.param}.tar"
-    with open(directory / f"{request.param}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not tar.exists():
-            program(tool)
-            if request.param == "debian" and os.geteuid() != 0:
-                missing("mmdebstrap needs root")
-            subprocess.run([HERE / script, tar], check=True)
-    return tar
+    if request.param == "debian":
+        return debian_layer()
+    program("npm")
+    return made("npm", "npm.sh")
 
 
 @pytest.mark.parametrize("inline_data", [False, True])
