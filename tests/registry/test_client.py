@@ -14,7 +14,6 @@ from clients import BLOB, DIGEST, blob_reader, client_for, credentials_file
 from layerdisk.descriptor import Descriptor
 from layerdisk.errdefs import (
     DataLoss,
-    InvalidArgument,
     LayerdiskError,
     NotFound,
     PermissionDenied,
@@ -22,7 +21,6 @@ from layerdisk.errdefs import (
     Unauthenticated,
     Unavailable,
 )
-from layerdisk.registry import parse_reference
 from layerdisk.registry.blob import BlobReader
 from layerdisk.registry.push import has_blob, push_blob, push_manifest, push_stream, referrers
 from servers import Answer, OddRegistry, Request, as_json, digest_of, docker_registry, free_port
