@@ -53,6 +53,29 @@ def may_wait(reader: object) -> bool:
     return True
 
 
+def reads_what_is_written(reader: Any, writer: Any) -> bool:
+    """Tell whether a reader, or what it reads from, is the file that is written: emptied, it would have nothing."""
+    written = _file_identity(writer)
+    for _ in range(_MOST_WRAPPERS):
+        if reader is None:
+            break
+        if reader is writer or (written is not None and written == _file_identity(reader)):
+            return True
+        reader = getattr(reader, "reads_from", None)
+    return False
+
+
+def _file_identity(file: Any) -> tuple[object, ...] | None:
+    """Return what names a regular file or block device of the system; None for everything else."""
+    descriptor = _descriptor(file)
+    if descriptor is None:
+        return None
+    status = os.fstat(descriptor)
+    if stat.S_ISBLK(status.st_mode):
+        return ("device", status.st_rdev)
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+
 def is_systems_own(file: Any) -> bool:
     """Tell whether all that a file object is asked goes to its descriptor as it is: no class or method of others."""
     tempfile = sys.modules.get("tempfile")
@@ -159,7 +182,7 @@ class OutputFile:
 
     def _find(self) -> os.stat_result | None:
         """Look at the target. The system follows links first, since it knows those that may not be followed."""
-        found = None
+        found, given = None, self.path
         with contextlib.suppress(FileNotFoundError):
             found = os.stat(self.path)
         self.path = os.path.realpath(self.path)
@@ -171,7 +194,7 @@ class OutputFile:
         if found is not None and stat.S_ISBLK(found.st_mode):
             self._in_place = True
         elif found is not None and not stat.S_ISREG(found.st_mode):
-            raise InvalidArgument(f"{self.path} exists and is not a regular file or a block device")
+            raise InvalidArgument(f"{given} exists and is not a regular file or a block device")
         return found
 
     def _open_in_place(self, found: os.stat_result | None) -> None:

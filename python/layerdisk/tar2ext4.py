@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -11,7 +12,7 @@ from ._core import Core, choose
 from ._record import Record
 from .errdefs import InvalidArgument
 from .findings import Finding
-from .io import OutputFile, Readable, append, open_sink
+from .io import OutputFile, Readable, append, open_sink, reads_what_is_written
 from .options import Layout, Options
 
 if TYPE_CHECKING:
@@ -132,7 +133,11 @@ def convert(
         sync=isinstance(writer, (str, os.PathLike)),
     )
     _, implementation = choose(core)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress is {type(progress).__name__}, and must be a function")
     with _opened(writer, in_place) as (file, commit):
+        if reads_what_is_written(reader, file):
+            raise InvalidArgument("the output is the input, which would be gone before it is read")
         fields = implementation.convert(reader, open_sink(file), options, progress)
         file.seek(0, os.SEEK_END)  # where the object would be had it written itself
         if commit is not None:
@@ -296,7 +301,7 @@ def _unique_id_bytes(value: uuid.UUID | bytes | None) -> bytes | None:
 
 def _clamped(size: int) -> int:
     """Bring any integer into the range in which the cores do the real clamping."""
-    return max(-1, min(size, 2**63 - 1))
+    return max(-1, min(operator.index(size), 2**63 - 1))
 
 
 @contextlib.contextmanager

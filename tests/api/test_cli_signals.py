@@ -20,6 +20,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.{hangup})
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 from layerdisk.cli import entry_point
 entry_point()
 """
@@ -140,3 +141,14 @@ def store_with_blob(store: Path, blob: bytes) -> tuple[Path, str]:
     (store / "blobs" / "sha256").mkdir(parents=True)
     (store / "blobs" / "sha256" / name).write_bytes(blob)
     return store, f"sha256:{name}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_programs_are_waited_for_also_where_the_caller_ignores_their_end(tmp_path: Path) -> None:
+    """The program above ignores SIGCHLD, as one that was started by such a caller does."""
+    process = converting(tmp_path, LAYER[:5000])
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    process.communicate(LAYER[5000:], timeout=60)
+    ignored = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:")), 16)
+    assert not ignored >> (signal.SIGCHLD - 1) & 1
+    assert process.returncode == 0

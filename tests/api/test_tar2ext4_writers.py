@@ -20,6 +20,8 @@ import pytest
 from common import LAYER, assert_untouched, image_of
 from doubles import Boom, Methods, closed, file
 from layerdisk import errdefs
+from layerdisk.decompress import decompress
+from layerdisk.decompress.stream import Pushback
 from layerdisk.io import open_sink
 from layerdisk.tar2ext4 import convert
 from tarfiles import archive, regular
@@ -258,6 +260,8 @@ WRONG: dict[str, Callable[[Any, str], object]] = {
     "unique id": lambda writer, core: convert(io.BytesIO(LAYER), writer, vhd_unique_id=b"short", core=core),
     "core": lambda writer, core: convert(io.BytesIO(LAYER), writer, core=core + "?"),
     "reader": lambda writer, core: convert(None, writer, core=core),  # type: ignore[arg-type]
+    "progress": lambda writer, core: convert(io.BytesIO(LAYER), writer, progress=5, core=core),  # type: ignore[arg-type]
+    "size": lambda writer, core: convert(io.BytesIO(LAYER), writer, maximum_disk_size=1e9, core=core),  # type: ignore[arg-type]
     "reader without a method": lambda writer, core: convert(Methods(read=5), writer, core=core),
 }
 
@@ -273,6 +277,40 @@ def test_a_writer_is_not_touched_before_all_else_is_right(
             call(writer, core)
         writer.seek(0)
         assert writer.read() == b"precious"
+
+
+READ_FROM_ITSELF: dict[str, Callable[[Any], Any]] = {
+    "object": lambda writer: writer,
+    "inflated": lambda writer: decompress(writer),
+    "wrapped": lambda writer: Pushback(b"", writer),
+}
+
+
+@pytest.mark.parametrize("make", READ_FROM_ITSELF.values(), ids=READ_FROM_ITSELF)
+@pytest.mark.parametrize("kind", ["file", "object"])
+def test_a_file_is_not_converted_into_itself(
+    core: str, tmp_path: Path, kind: str, make: Callable[[Any], Any]
+) -> None:
+    """It would be emptied before it is read, and an empty image be the result."""
+    layer = gzip.compress(LAYER) if make is READ_FROM_ITSELF["inflated"] else LAYER
+    (tmp_path / "image").write_bytes(layer)
+    with file(tmp_path / "image", "r+b") if kind == "file" else io.BytesIO(layer) as writer:
+        with pytest.raises(errdefs.InvalidArgument, match="the output is the input"):
+            convert(make(writer), writer, core=core)
+        writer.seek(0)
+        assert writer.read() == layer
+
+
+def test_a_file_that_is_opened_twice_is_not_converted_into_itself(core: str, tmp_path: Path) -> None:
+    path = tmp_path / "layer"
+    path.write_bytes(LAYER)
+    os.link(path, tmp_path / "other name")
+    with file(tmp_path / "other name", "rb") as reader:
+        with pytest.raises(errdefs.InvalidArgument, match="the output is the input"):
+            convert(reader, path, in_place=True, core=core)
+        assert path.read_bytes() == LAYER
+        convert(reader, path, core=core)  # it is another file that takes its place
+    assert path.read_bytes() != LAYER
 
 
 def test_a_file_that_is_closed_under_the_conversion_is_no_other(core: str, tmp_path: Path) -> None:

@@ -106,6 +106,9 @@ def _handle_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup's stays as it is
             signal.signal(number, end)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        # Whoever started this may have handed that on, and then the system drops the exit status of a decoder.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _reason(error: BaseException) -> str:
