@@ -8,6 +8,7 @@ need() { # PROGRAM PACKAGE
 need e2fsck e2fsprogs
 need losetup mount
 need qemu-img qemu-utils
+need veritysetup cryptsetup-bin
 need mmdebstrap mmdebstrap
 need skopeo skopeo
 need umoci umoci

@@ -62,6 +62,8 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unknown",
+    "Verity",
+    "VerityInfo",
     "VhdFooter",
     "__version__",
     "apply_image",
@@ -69,11 +71,13 @@ __all__ = [
     "containerd",
     "content",
     "convert",
+    "convert_and_compute_root_digest",
     "convert_to_vhd",
     "core_name",
     "decompress",
     "descriptor",
     "diff",
+    "dmverity",
     "errdefs",
     "ext4_file_system_size",
     "findings",
@@ -110,6 +114,7 @@ if TYPE_CHECKING:
         decompress,
         descriptor,
         diff,
+        dmverity,
         errdefs,
         findings,
         image,
@@ -130,6 +135,7 @@ if TYPE_CHECKING:
     from .content import LocalStore
     from .descriptor import Descriptor, Platform
     from .diff import BinaryProcessor, Payload, ocicrypt_decoders
+    from .dmverity import Verity, VerityInfo
     from .errdefs import (
         Aborted,
         AlreadyExists,
@@ -167,6 +173,7 @@ if TYPE_CHECKING:
         ConvertResult,
         Ext4SuperBlock,
         convert,
+        convert_and_compute_root_digest,
         convert_to_vhd,
         ext4_file_system_size,
         is_device_ext4,
@@ -185,8 +192,9 @@ else:
 # Where each public name is defined. errdefs.NotImplemented is left out: it would hide the builtin from `import *`; and
 # what needs an extra, such as all of registry, is reached through its module, so that help() works without.
 _NAMES = {
-    "layerdisk.tar2ext4": "ConvertResult Ext4SuperBlock convert convert_to_vhd ext4_file_system_size "
-    "is_device_ext4 read_ext4_superblock",
+    "layerdisk.tar2ext4": "ConvertResult Ext4SuperBlock convert convert_and_compute_root_digest convert_to_vhd "
+    "ext4_file_system_size is_device_ext4 read_ext4_superblock",
+    "layerdisk.dmverity": "Verity VerityInfo",
     "layerdisk.vhd": "VhdFooter read_footer",
     "layerdisk.inspection": "Inspection inspect_image",
     "layerdisk.lcow": "LcowDiffer",

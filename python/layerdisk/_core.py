@@ -28,7 +28,7 @@ class Core(Protocol):
         """Convert a tar; return the fields of ConvertResult, each finding as the tuple of its fields.
 
         The sink is of the kinds that `io.open_sink` gives. It is emptied once the options and the reader are
-        seen to be right.
+        seen to be right. None: no image is kept. `verity` of the result is None, or what `verity_build` returns.
         """
 
     def vhd_footer(self, size: int, unique_id: bytes) -> bytes:
@@ -43,10 +43,56 @@ class Core(Protocol):
     def read_superblock(self, start: bytes) -> dict[str, int | bytes]:
         """Read an ext4 superblock from the first 2048 bytes of an image; InvalidArgument if there is none."""
 
+    def verity_build(
+        self,
+        source: Any,
+        length: int | None,
+        ranges: Sequence[tuple[int, int]],
+        verity: VerityOptions,
+        offset: int,
+        progress: Callable[[int], object] | None,
+    ) -> dict[str, Any]:
+        """Hash the blocks of some data, and store superblock and tree at an offset of the sink, if there is one.
+
+        Args:
+            source: descriptor of a regular file, or an object with `read_at(offset, size)`.
+            length: of the data; None for all that the source has.
+            ranges: (start, end) of the parts that are not holes, in order.
+            verity: what is wanted.
+            offset: where the hashes go.
+            progress: called with the number of bytes that were gone through.
+
+        Returns:
+            root, data_blocks, hash_offset, tree_size, end, uuid.
+        """
+
+    def verity_check(
+        self,
+        source: Any,
+        ranges: Sequence[tuple[int, int]],
+        verity: VerityOptions,
+        data_blocks: int,
+        tree: Any,
+        offset: int,
+        progress: Callable[[int], object] | None,
+    ) -> tuple[bytes, list[tuple[int, int]]]:
+        """Check data against the tree at an offset of another source.
+
+        Returns:
+            The digest of the top block, and how many digests differ and the number of the first such block (0 for
+            none): of the data blocks, then of the hash blocks of each level below the top one.
+        """
+
+    def verity_superblock(self, verity: VerityOptions, data_blocks: int, root: bytes) -> bytes:
+        """Return the 512 bytes of a superblock; the root is for its UUID, where that is derived."""
+
+    def read_verity_superblock(self, start: bytes) -> dict[str, Any]:
+        """Read a superblock: algorithm, data_block_size, hash_block_size, salt, data_blocks, uuid."""
+
 
 if TYPE_CHECKING:
     from . import _pure, _rust
-    from .options import Options
+    from .options import Options, VerityOptions
 
     _CORES: tuple[Core, ...] = (_rust, _pure)  # a core that is not as the protocol says does not pass mypy
 

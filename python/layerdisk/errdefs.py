@@ -20,6 +20,11 @@
     ├── Canceled
     ├── DeadlineExceeded (TimeoutError)
     ├── NoProcessor                                         no way from a media type to a plain tar
+    ├── NotVeritySuperBlock (InvalidArgument)                no dm-verity superblock where one should be
+    ├── SuperBlockParseFailure (InvalidArgument)             a dm-verity superblock that cannot be right
+    ├── SuperBlockReadFailure (DataLoss, EOFError)           the file ends before the superblock does
+    ├── RootHashReadFailure (DataLoss, EOFError)             the file ends before the top of the hash tree
+    ├── VerificationFailed (DataLoss)                        a device that is not what its root hash says
     ├── TruncatedStream (DataLoss, EOFError)                a compressed stream or a blob ends early
     └── ConversionError                                     knows the tar entry and its byte offset
         ├── InvalidTar (InvalidArgument)                    malformed archive
@@ -188,6 +193,56 @@ class NoProcessor(LayerdiskError):
 
 class TruncatedStream(DataLoss, EOFError):
     """A compressed stream or a blob ends before it is complete."""
+
+
+class NotVeritySuperBlock(InvalidArgument):
+    """There is no dm-verity superblock where one should be."""
+
+
+class SuperBlockParseFailure(InvalidArgument):
+    """A dm-verity superblock has values that cannot be right."""
+
+
+class SuperBlockReadFailure(DataLoss, EOFError):
+    """The file ends before the dm-verity superblock does."""
+
+
+class RootHashReadFailure(DataLoss, EOFError):
+    """The file ends before the top block of the hash tree does."""
+
+
+class VerificationFailed(DataLoss):
+    """A verity device is not what its root hash says.
+
+    Args:
+        message: what was found.
+        structure: "superblock", "hash block", "data block" or "VHD footer".
+        block: number of the first bad block of that kind, where it has one.
+        level: of a hash block: 0 is the one over the data.
+        offset: in bytes, in the file that holds it.
+        owner: of a data block of an ext4 file system: the file or structure that it belongs to.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        structure: str = "",
+        block: int | None = None,
+        level: int | None = None,
+        offset: int | None = None,
+        owner: str | None = None,
+    ) -> None:
+        super().__init__(message, structure, block, level, offset, owner)  # all, so that it survives pickling
+        self.message = message
+        self.structure = structure
+        self.block = block
+        self.level = level
+        self.offset = offset
+        self.owner = owner
+
+    def __str__(self) -> str:
+        """Return the message alone."""
+        return self.message
 
 
 class ConversionError(LayerdiskError):

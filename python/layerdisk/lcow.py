@@ -26,6 +26,7 @@ from .mount import Mount
 from .names import quote_text
 
 if TYPE_CHECKING:
+    from .dmverity import Verity
     from .options import Layout
 
 __all__ = ["REGISTRATION", "LcowDiffer", "Registration", "grant_vm_group_access"]
@@ -50,6 +51,7 @@ class LcowDiffer:
         maximum_disk_size: of the ext4 file system, in bytes.
         layout: of the file system, as in tar2ext4.convert.
         reproduce_defects: as in tar2ext4.convert.
+        append_dm_verity: as in tar2ext4.convert: True, or a dmverity.Verity, makes layer.vhd a verity disk.
         core: by default the best one that is installed.
     """
 
@@ -61,6 +63,7 @@ class LcowDiffer:
         maximum_disk_size: int = DEFAULT_MAXIMUM_DISK_SIZE,
         layout: Layout = "hcsshim",
         reproduce_defects: bool = False,
+        append_dm_verity: bool | Verity = False,
         core: CoreName | None = None,
     ) -> None:
         self._store = store
@@ -68,6 +71,7 @@ class LcowDiffer:
         self._maximum_disk_size = maximum_disk_size
         self._layout = layout
         self._reproduce_defects = reproduce_defects
+        self._append_dm_verity = append_dm_verity
         self._core = core
 
     def apply(
@@ -144,6 +148,7 @@ class LcowDiffer:
                 output.file,
                 convert_whiteout=True,
                 append_vhd_footer=True,
+                append_dm_verity=self._append_dm_verity,
                 maximum_disk_size=self._maximum_disk_size,
                 layout=self._layout,
                 reproduce_defects=self._reproduce_defects,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 # What the input is: a layer tar, which becomes a file system, or any bytes, taken as they are.
 Payload: TypeAlias = Literal["tar", "raw"]
@@ -10,6 +10,32 @@ Payload: TypeAlias = Literal["tar", "raw"]
 Layout: TypeAlias = Literal["hcsshim"]
 # What is put around the file system: nothing, or the footer of a fixed VHD.
 Container: TypeAlias = Literal["raw", "vhd"]
+
+
+class VerityOptions(NamedTuple):
+    """What the hashes of a device depend on, and where they go; rust/python/src/verity.rs reads it.
+
+    Attributes:
+        algorithm: "sha256" or "sha512".
+        data_block_size: in bytes.
+        hash_block_size: in bytes.
+        salt: 0 to 256 bytes.
+        superblock: store one before the tree.
+        uuid: 16 bytes for it; None: derived from the content.
+        level_for_one_block: give the tree of one data block the level that hcsshim gives it (B20).
+        sink: what the hashes are written to, as `io.open_sink` gives it.
+        spill: for what does not stay in memory of a tree that is to be stored: an object with write_at and read_at.
+    """
+
+    algorithm: str = "sha256"
+    data_block_size: int = 4096
+    hash_block_size: int = 4096
+    salt: bytes = bytes(32)
+    superblock: bool = True
+    uuid: bytes | None = None
+    level_for_one_block: bool = False
+    sink: Any = None
+    spill: Any = None
 
 
 class Options(NamedTuple):
@@ -23,6 +49,7 @@ class Options(NamedTuple):
         inline_data: keep small files inside their inodes.
         maximum_disk_size: in bytes; 0 is the default, values out of range are the largest.
         vhd_unique_id: 16 bytes; None: derived from the content.
+        verity: the hashes that are wanted with the image; None: none.
         sync: return only when the output is on stable storage.
     """
 
@@ -35,4 +62,5 @@ class Options(NamedTuple):
     inline_data: bool = False
     maximum_disk_size: int = 0
     vhd_unique_id: bytes | None = None
+    verity: VerityOptions | None = None
     sync: bool = False

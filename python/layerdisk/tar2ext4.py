@@ -18,6 +18,9 @@ from .options import Layout, Options
 if TYPE_CHECKING:
     import uuid
 
+    from .dmverity import Verity, VerityInfo
+    from .dmverity.conversion import RootDigest
+
 DEFAULT_MAXIMUM_DISK_SIZE = 16 * 1024**3
 _SUPERBLOCK_END = 2048
 _LARGEST_LOG_BLOCK_SIZE = 6  # 64 KiB. Source: kernel, EXT4_MAX_BLOCK_SIZE
@@ -36,9 +39,11 @@ class ConvertResult(Record):
         inodes: in use, root and lost+found included.
         directories: among them.
         findings: in the order of the entries.
+        verity: the verity device that the image became: root_digest, hash_offset, tree_size and so on; None where that
+            was not asked for.
     """
 
-    _fields = ("digest", "size", "image_size", "blocks", "inodes", "directories", "findings")
+    _fields = ("digest", "size", "image_size", "blocks", "inodes", "directories", "findings", "verity")
     __slots__ = _fields
 
     digest: str
@@ -48,6 +53,7 @@ class ConvertResult(Record):
     inodes: int
     directories: int
     findings: tuple[Finding, ...]
+    verity: VerityInfo | None
 
     def __init__(
         self,
@@ -59,6 +65,7 @@ class ConvertResult(Record):
         inodes: int = 0,
         directories: int = 0,
         findings: tuple[Finding, ...] = (),
+        verity: VerityInfo | None = None,
     ) -> None:
         self._fill(
             digest=digest,
@@ -68,6 +75,7 @@ class ConvertResult(Record):
             inodes=inodes,
             directories=directories,
             findings=findings,
+            verity=verity,
         )
 
 
@@ -79,6 +87,8 @@ def convert(
     convert_backslash: bool = False,
     append_vhd_footer: bool = False,
     only_append_vhd_footer: bool = False,
+    append_dm_verity: bool | Verity = False,
+    hash_device: str | os.PathLike[str] | None = None,
     inline_data: bool = False,
     maximum_disk_size: int = DEFAULT_MAXIMUM_DISK_SIZE,
     layout: Layout = "hcsshim",
@@ -100,6 +110,9 @@ def convert(
         convert_backslash: take `\` in names and link targets as `/`.
         append_vhd_footer: end the file with a fixed VHD footer.
         only_append_vhd_footer: copy the input as it is and append the footer; other options do not matter.
+        append_dm_verity: make the image a verity device: its hash tree follows it, before any footer. True: as hcsshim
+            does it; a `dmverity.Verity` for other parameters.
+        hash_device: path of a file for the hashes instead, which appears under its name when it is complete.
         inline_data: keep files of up to 136 bytes inside their inodes.
         maximum_disk_size: in bytes; rounded up to 4096, 0 means 16 GiB, less than 0 or more than 16 TiB means 16 TiB.
         layout: "hcsshim" (docs/format.md).
@@ -111,7 +124,7 @@ def convert(
         core: "rust" or "python"; by default the best there is.
 
     Returns:
-        The digest of the tar, sizes and counts, and findings.
+        The digest of the tar, sizes and counts, findings, and what there is of dm-verity.
 
     Raises:
         ConversionError: the tar is malformed, cut short, or cannot be put into an image; its subclasses say which.
@@ -135,13 +148,74 @@ def convert(
     _, implementation = choose(core)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress is {type(progress).__name__}, and must be a function")
-    with _opened(writer, in_place) as (file, commit):
+    with contextlib.ExitStack() as stack:
+        finished: list[Callable[[], None]] = []
+        verity = None
+        if (append_dm_verity or hash_device is not None) and not only_append_vhd_footer:
+            from .dmverity.conversion import open_hashes  # here, since few conversions need it
+
+            verity, hashes, commit_hashes = open_hashes(append_dm_verity, hash_device, writer, stack)
+            finished += commit_hashes
+            options = options._replace(verity=hashes)
+        file, commit = stack.enter_context(_opened(writer, in_place))
+        if commit is not None:
+            finished.append(commit)
         if reads_what_is_written(reader, file):
             raise InvalidArgument("the output is the input, which would be gone before it is read")
         fields = implementation.convert(reader, open_sink(file), options, progress)
         file.seek(0, os.SEEK_END)  # where the object would be had it written itself
-        if commit is not None:
+        for commit in finished:
             commit()
+    if verity is not None:
+        from .dmverity.device import info_of
+
+        fields["verity"] = info_of(verity, fields["verity"], separate=hash_device is not None)
+    return result_of(fields)
+
+
+def convert_and_compute_root_digest(
+    reader: Readable,
+    *,
+    reproduce_defects: bool = True,
+    convert_whiteout: bool = True,
+    maximum_disk_size: int = 128 * 1024**3,
+    verity: Verity | None = None,
+    progress: Callable[[int], object] | None = None,
+    core: str | None = None,
+) -> RootDigest:
+    """Compute the dm-verity root hash that a layer's disk would have, without a disk, on file or in memory.
+
+    Args:
+        reader: binary file object with the plain tar, read to its end.
+        reproduce_defects: of hcsshim's disk, since a verifier measures what hcsshim writes; False: of the disk that
+            `convert` writes by default.
+        convert_whiteout: as in `convert`; hcsshim does.
+        maximum_disk_size: as in `convert`; hcsshim takes 128 GiB.
+        verity: parameters of the hashes; by default hcsshim's.
+        progress: as in `convert`.
+        core: as in `convert`.
+
+    Returns:
+        The root hash, digest and size of the tar, and findings: where hcsshim's disk is wrong, and where the hash of
+        versions before v0.13 differs.
+
+    Raises:
+        ConversionError: as `convert`.
+
+    Source: hcsshim, ext4/tar2ext4 (ConvertAndComputeRootDigest).
+    """
+    from .dmverity.conversion import compute_root_digest  # here, since few need it
+
+    options = Options(
+        reproduce_defects=reproduce_defects,
+        convert_whiteout=convert_whiteout,
+        maximum_disk_size=_clamped(maximum_disk_size),
+    )
+    return compute_root_digest(reader, options, verity, progress, choose(core)[1])
+
+
+def result_of(fields: dict[str, Any]) -> ConvertResult:
+    """Return the result whose fields a core gives."""
     fields["digest"] = f"sha256:{fields['digest']}"
     fields["findings"] = tuple(_finding(*finding) for finding in fields["findings"])
     return ConvertResult(**fields)

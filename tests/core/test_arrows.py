@@ -26,8 +26,8 @@ PACKAGE = ROOT / "python" / "layerdisk"
 # What each module of the core may name, in Rust and in _pure alike; what either names is here.
 CORE = {
     "convert": "options faults pipeline stream layer tar ext4/storage ext4/finish ext4/layout/groups "
-    "container/vhd error sink sink/output units",
-    "options": "faults ext4/layout ext4/layout/hcsshim container error",
+    "verity/device verity/leaves verity/tree container/vhd error sink sink/output units",
+    "options": "faults ext4/layout ext4/layout/hcsshim verity verity/device verity/tree container error",
     "faults": "",
     "pipeline": "stream error sink",
     "stream": "error",
@@ -94,12 +94,20 @@ CORE = {
     "sink": "error units",
     "sink/file": "error sink",
     "sink/output": "error sink units",
+    "verity": "error",
+    "verity/hasher": "verity sink",
+    "verity/superblock": "verity error",
+    "verity/tree": "verity verity/hasher sink error",
+    "verity/device": "verity verity/leaves verity/superblock verity/tree sink error",
+    "verity/leaves": "verity verity/tree sink units error",
+    "verity/build": "verity verity/hasher verity/leaves verity/tree error",
+    "verity/check": "verity verity/build verity/hasher error",
     "units": "",
 }
 # What the two that offer a core to Python may name of it: rust/python and _pure/__init__.py.
 OFFERED = (
     "convert options faults pipeline sink sink/file container container/vhd ext4/layout "
-    "ext4/format/superblock error"
+    "ext4/format/superblock verity verity/build verity/check verity/device verity/superblock verity/tree error"
 )
 
 
@@ -113,7 +121,7 @@ class Row(NamedTuple):
 
 # The modules whose names `import layerdisk` offers.
 _OFFERED = (
-    "cancel containerd content decompress descriptor diff errdefs findings image inspection io lcow "
+    "cancel containerd content decompress descriptor diff dmverity errdefs findings image inspection io lcow "
     "media_types mount names options platforms registry sources tar2ext4 vhd"
 )
 
@@ -125,9 +133,14 @@ FACE = {
     ),
     "__main__": Row("cli"),
     "cli": Row(
-        "", late="cli/_options cli/_show cli/convert cli/inspect cli/apply cli/serve cli/completion errdefs"
+        "",
+        late="cli/_options cli/_show cli/convert cli/inspect cli/apply cli/roothash cli/verity cli/serve "
+        "cli/completion errdefs",
     ),
-    "cli/convert": Row("cli/_options cli/_progress cli/_show errdefs", late="tar2ext4 decompress"),
+    "cli/_input": Row("cli/_progress errdefs"),
+    "cli/convert": Row("cli/_input cli/_options cli/_progress cli/_show", late="tar2ext4 decompress"),
+    "cli/roothash": Row("cli/_input cli/_options cli/_progress cli/_show", late="tar2ext4 decompress"),
+    "cli/verity": Row("cli/_options cli/_progress cli/_show", late="dmverity", for_types="dmverity"),
     "cli/inspect": Row("cli/_names cli/_options cli/_show", late="inspection", for_types="inspection vhd"),
     "cli/apply": Row(
         "cli/_options cli/_progress cli/_show",
@@ -142,7 +155,7 @@ FACE = {
     "lcow": Row(
         "cancel content decompress/stream descriptor media_types mount names diff diff/watch tar2ext4 _vmgroup io "
         "errdefs",
-        for_types="options",
+        for_types="dmverity options",
     ),
     "image": Row(
         "_jobs cancel lcow sources/choose sources/layout sources/manifest platforms descriptor mount diff io"
@@ -198,7 +211,23 @@ FACE = {
     "media_types": Row("names errdefs"),
     "mount": Row("names errdefs"),
     "inspection": Row("tar2ext4 vhd errdefs"),
-    "tar2ext4": Row("_core _record errdefs findings io options"),
+    "tar2ext4": Row(
+        "_core _record errdefs findings io options",
+        late="dmverity/conversion dmverity/device",
+        for_types="dmverity dmverity/conversion",
+    ),
+    "dmverity": Row("dmverity/device dmverity/info dmverity/parameters dmverity/verification errdefs"),
+    "dmverity/conversion": Row(
+        "_core _record dmverity/parameters dmverity/places errdefs findings io options", late="tar2ext4"
+    ),
+    "dmverity/device": Row("_core dmverity/info dmverity/parameters dmverity/places io errdefs"),
+    "dmverity/info": Row("_record dmverity/parameters errdefs"),
+    "dmverity/owner": Row("dmverity/places names errdefs"),
+    "dmverity/parameters": Row("_record errdefs options"),
+    "dmverity/places": Row("errdefs"),
+    "dmverity/verification": Row(
+        "_core dmverity/device dmverity/info dmverity/owner dmverity/parameters dmverity/places vhd errdefs"
+    ),
     "findings": Row("_record"),
     "options": Row(""),
     "vhd": Row("_core"),
@@ -446,7 +475,7 @@ def test_a_conversion_knows_no_clock_and_its_only_random_bytes_name_the_temporar
 @needs_rust
 def test_crates_of_the_core_bring_no_clock_and_no_randomness() -> None:
     dependencies = tomllib.loads((RUST.parent / "Cargo.toml").read_text())["dependencies"]
-    assert set(dependencies) == {"hashbrown", "sha2", "uuid", "zerocopy"}
+    assert set(dependencies) == {"hashbrown", "sha-lanes", "sha2", "uuid", "zerocopy"}
     assert dependencies["uuid"]["features"] == ["v5"]  # v1, v4, v6, v7 would
 
 

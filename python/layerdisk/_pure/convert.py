@@ -1,4 +1,4 @@
-"""The conversion: tar -> ext4 -> container."""
+"""The conversion: tar -> ext4 -> [verity] -> container."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from .faults import Fault, Faults, Finding
 from .layer import LayerWriter
 from .options import Options, Payload
 from .pipeline import Source
-from .sink import Sink
+from .sink import ImageSink, Sink
 from .sink.output import Output
 from .tar import CutEnd, Reader
+from .verity.device import Stored
+from .verity.leaves import Hashing, Leaves
+from .verity.tree import Tree
 
 # For a mere copy: more than any file has.
 _UNLIMITED = 2**64
@@ -38,6 +41,7 @@ class Summary(NamedTuple):
     inodes: int
     directories: int
     findings: list[Finding]
+    verity: Stored | None
 
 
 class _Written(NamedTuple):
@@ -48,28 +52,42 @@ class _Written(NamedTuple):
     findings: list[Finding]
 
 
-def convert(source: Source, sink: Sink, options: Options) -> Summary:
-    """Convert what the source gives into an image in the sink."""
-    payload, container = choices.payload(options), choices.container(options)
+def convert(source: Source, sink: Sink | None, options: Options, own: Sink | None = None) -> Summary:
+    """Convert what the source gives into an image in the sink, where there is one.
+
+    Hashes, if they are wanted, follow the image unless they have a sink of their own.
+    """
+    payload, container, device = choices.payload(options), choices.container(options), choices.device(options)
+    leaves = None if device is None else Leaves(Tree(device.parameters, choices.spill(options)))
+    hashing = Hashing(sink, leaves)
     match payload:
         case Payload.TAR:
-            written = _write_ext4(source, sink, options)
+            written = _write_ext4(source, hashing, options)
         case Payload.RAW:
-            written = _copy(source, sink)
+            written = _copy(source, hashing)
         case _:
             assert_never(payload)
     source.drain()
-    summary = Summary(source.digest(), source.size, *written)
+    stored = None
+    length = written.image_size
+    if device is not None and leaves is not None:
+        stored = device.finish_image(leaves, length, own, sink)
+        if own is not None:
+            own.finish(stored.end, options.sync)
+        elif sink is not None:
+            length = stored.end
+    summary = Summary(source.digest(), source.size, *written, stored)
 
     def unique_id() -> bytes:
         return options.vhd_unique_id or vhd.unique_id(_content_name(summary, options))
 
-    length = container.epilogue(sink, summary.image_size, unique_id)
-    sink.finish(length, options.sync)
+    if sink is not None:
+        length = container.epilogue(sink, length, unique_id)
+        sink.finish(length, options.sync)
     return summary
 
 
-def _write_ext4(source: Source, sink: Sink, options: Options) -> _Written:
+def _write_ext4(source: Source, sink: ImageSink, options: Options) -> _Written:
     faults = Faults(choices.reproduced(options))
     cut_end = CutEnd.ACCEPTED if faults.reproduces(Fault.B24CutPadding) else CutEnd.REFUSED
     reader = Reader(source.next_chunk, cut_end)
@@ -91,7 +109,7 @@ def _write_ext4(source: Source, sink: Sink, options: Options) -> _Written:
     return _Written(image.size, image.blocks, image.inodes, image.directories, faults.findings)
 
 
-def _copy(source: Source, sink: Sink) -> _Written:
+def _copy(source: Source, sink: ImageSink) -> _Written:
     """Write the input as it is."""
     output = Output(sink, 0, _UNLIMITED)
     while (chunk := source.next_chunk()) is not None:
@@ -109,14 +127,18 @@ def _in_entry(error: ConversionError, name: bytes, offset: int) -> ConversionErr
 
 def _content_name(summary: Summary, options: Options) -> str:
     """Return what the unique id is derived from: the input, and all that makes another image of it."""
+    hashes = ""
+    if summary.verity is not None and summary.verity.hash_offset:
+        # Hashes on a device of their own do not change the image.
+        hashes = f" verity={summary.verity.root.hex()} uuid={summary.verity.uuid.hex()}"
     match choices.payload(options):
         case Payload.RAW:
-            return f"raw sha256:{summary.digest}"
+            return f"raw sha256:{summary.digest}{hashes}"
         case Payload.TAR:
             return (
                 f"{choices.layout(options).name} sha256:{summary.digest}"
                 f" whiteout={options.convert_whiteout:d}"
                 f" backslash={options.convert_backslash:d} inline={options.inline_data:d}"
                 f" reproduce={options.reproduce_defects:d}"
-                f" maximum={maximum_disk_size(options.maximum_disk_size)}"
+                f" maximum={maximum_disk_size(options.maximum_disk_size)}{hashes}"
             )

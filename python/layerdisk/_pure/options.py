@@ -6,13 +6,27 @@ import enum
 from typing import TypeVar
 
 from ..errdefs import InvalidArgument, quote
-from ..options import Options
+from ..options import Options, VerityOptions
 from .container import Container
 from .ext4.layout import Layout
 from .ext4.layout.hcsshim import HCSSHIM
 from .faults import ALL, NONE, FaultSet
+from .verity import parameters
+from .verity.device import Device
+from .verity.tree import Spill
 
-__all__ = ["Options", "Payload", "check", "container", "layout", "payload", "reproduced"]
+__all__ = [
+    "Options",
+    "Payload",
+    "VerityOptions",
+    "check",
+    "container",
+    "device",
+    "layout",
+    "payload",
+    "reproduced",
+    "spill",
+]
 
 
 class Payload(enum.Enum):
@@ -68,3 +82,20 @@ def _by_name(option: str, kind: type[_E], name: str) -> _E:
 def _unknown(option: str, name: str, known: list[str]) -> InvalidArgument:
     names = " or ".join(f'"{one}"' for one in known)
     return InvalidArgument(f"{option} is {quote(name.encode('utf-8', 'surrogateescape'))}, not {names}")
+
+
+def device(options: Options) -> Device | None:
+    """Return the hashes that are wanted with the image."""
+    return None if options.verity is None else device_of(options.verity)
+
+
+def device_of(verity: VerityOptions) -> Device:
+    """Return the hashes that are wanted."""
+    checked = parameters(verity.algorithm, verity.data_block_size, verity.hash_block_size, verity.salt)
+    checked = checked._replace(level_for_one_block=verity.level_for_one_block)
+    return Device(checked, verity.superblock, verity.uuid)
+
+
+def spill(options: Options) -> Spill | None:
+    """Return the place for what does not stay in memory of a tree."""
+    return None if options.verity is None else options.verity.spill

@@ -19,6 +19,8 @@ COMMANDS = {
     "convert": "layerdisk.cli.convert",
     "inspect": "layerdisk.cli.inspect",
     "apply": "layerdisk.cli.apply",
+    "roothash": "layerdisk.cli.roothash",
+    "verity": "layerdisk.cli.verity",
     "serve": "layerdisk.cli.serve",
     "completion": "layerdisk.cli.completion",
 }

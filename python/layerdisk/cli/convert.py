@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import stat
-import sys
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
-from ..errdefs import InvalidArgument
+from ._input import follow, open_input
 from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, add_json, given
-from ._progress import Bars, bars
+from ._progress import bars
 from ._show import findings_text, print_json, print_rows, size_text
 
 _OPTIONS = (
@@ -21,6 +16,8 @@ _OPTIONS = (
     "convert_backslash",
     "append_vhd_footer",
     "only_append_vhd_footer",
+    "append_dm_verity",
+    "hash_device",
     "inline_data",
     "vhd_unique_id",
     "in_place",
@@ -51,6 +48,10 @@ def add(commands: Any) -> None:
     footer = convert.add_mutually_exclusive_group()
     footer.add_argument("--append-vhd-footer", **flag, help="end the image with a VHD footer")
     footer.add_argument("--only-append-vhd-footer", **flag, help="copy the input and append a VHD footer")
+    convert.add_argument(
+        "--append-dm-verity", **flag, help="make the image a verity device: add its hash tree"
+    )
+    convert.add_argument("--hash-device", metavar="H", help="put the hash tree into this file instead")
     convert.add_argument("--inline-data", **flag, help="keep the data of tiny files in their inodes")
     convert.add_argument("--in-place", **flag, help="write into OUT itself, as where it is a mount point")
     convert.add_argument(
@@ -68,8 +69,8 @@ def _run(options: argparse.Namespace) -> None:
     from ..tar2ext4 import convert
 
     keywords = given(options, _OPTIONS)
-    with _input(options.input) as file, bars() as shown:
-        report = None if shown is None else _follow(shown, options.input, file)
+    with open_input(options.input) as file, bars() as shown:
+        report = None if shown is None else follow(shown, options.input, file)
         result = convert(decompress(file), options.output, progress=report, **keywords)
     if options.json:
         print_json(result)
@@ -82,35 +83,10 @@ def _run(options: argparse.Namespace) -> None:
             ("blocks", f"{result.blocks:,}"),
             ("inodes", f"{result.inodes:,}"),
             ("directories", f"{result.directories:,}"),
+            *([] if result.verity is None else [("root hash", result.verity.root_digest)]),
             *(("finding", line) for line in findings_text(result.findings)),
         ]
     )
-
-
-def _follow(shown: Bars, path: str, file: BinaryIO) -> Callable[[int], None]:
-    """Return a progress callback that shows how much of a file was read, or of a pipe's plain tar."""
-    size = _size(file)
-    report = shown.add(os.path.basename(path), size)
-    return report if size is None else lambda _: report(file.tell())
-
-
-def _size(file: BinaryIO) -> int | None:
-    """Return the size of a regular file; a pipe does not tell."""
-    status = os.fstat(file.fileno())
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-@contextlib.contextmanager
-def _input(path: str) -> Iterator[BinaryIO]:
-    """Open the input without a buffer of its own: it is read in large pieces."""
-    if path == "-":
-        if sys.stdin is None:
-            raise InvalidArgument("standard input is closed")
-        with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file:
-            yield file
-    else:
-        with open(path, "rb", buffering=0) as file:
-            yield file
 
 
 def _output(path: str) -> str:

@@ -1,4 +1,4 @@
-//! The conversion: tar -> ext4 -> container.
+//! The conversion: tar -> ext4 -> [verity] -> container.
 
 use crate::container::vhd;
 use crate::error::Result;
@@ -14,6 +14,9 @@ use crate::sink::{Destination, Sink};
 use crate::stream::{Digest, Input};
 use crate::tar::{CutEnd, Reader};
 use crate::units::BlockNumber;
+use crate::verity::device::{Hashes, Stored};
+use crate::verity::leaves::{Hashing, Leaves};
+use crate::verity::tree::Tree;
 
 /// What came of a conversion.
 #[derive(Debug)]
@@ -26,18 +29,41 @@ pub struct Summary {
     pub inodes: u32,
     pub directories: u32,
     pub findings: Vec<Finding>,
+    /// The hashes, where they were wanted.
+    pub verity: Option<Stored>,
 }
 
-/// Converts what the source gives into an image in the sink.
-pub fn convert<S: Source>(source: &mut S, mut sink: impl Destination, options: &Options) -> Result<Summary> {
-    let (mut written, digest) = pipeline::run(source, &mut sink, |chunks, sink| match options.payload {
-        Payload::Tar => write_ext4(chunks, sink, options),
-        Payload::Raw => copy(chunks, sink),
+/// Converts what the source gives into an image in the sink; any hashes follow the image.
+pub fn convert<S: Source>(source: &mut S, sink: impl Destination, options: &Options) -> Result<Summary> {
+    convert_hashed(source, sink, options, Hashes::default())
+}
+
+/// The same with a choice of where the hashes go.
+pub fn convert_hashed<S: Source>(
+    source: &mut S,
+    mut sink: impl Destination,
+    options: &Options,
+    hashes: Hashes,
+) -> Result<Summary> {
+    let Hashes { place, spill } = hashes;
+    let mut leaves = options.verity.as_ref().map(|device| Leaves::new(Tree::new(&device.parameters, spill)));
+    let (mut written, digest) = pipeline::run(source, &mut sink, |chunks, sink| {
+        let sink = Hashing { sink, leaves: leaves.as_mut() };
+        match options.payload {
+            Payload::Tar => write_ext4(chunks, sink, options),
+            Payload::Raw => copy(chunks, sink),
+        }
     })?;
     written.digest = digest;
+    let mut length = written.image_size;
+    if let (Some(device), Some(leaves)) = (&options.verity, &mut leaves) {
+        let (stored, end) = device.finish_image(leaves, length, place, &mut sink, options.sync)?;
+        written.verity = Some(stored);
+        length = end;
+    }
     let unique_id =
         || options.vhd_unique_id.unwrap_or_else(|| vhd::unique_id(&content_name(&written, options)));
-    let length = options.container.epilogue(&mut sink, written.image_size, unique_id)?;
+    let length = options.container.epilogue(&mut sink, length, unique_id)?;
     sink.finish(length, options.sync)?;
     Ok(written)
 }
@@ -71,6 +97,7 @@ fn write_ext4(input: &mut impl Input, sink: impl Sink, options: &Options) -> Res
         inodes: image.inodes,
         directories: image.directories,
         findings: faults.into_findings(),
+        verity: None,
     })
 }
 
@@ -89,16 +116,24 @@ fn copy(input: &mut impl Input, sink: impl Sink) -> Result<Summary> {
         inodes: 0,
         directories: 0,
         findings: Vec::new(),
+        verity: None,
     })
 }
 
 /// What the unique id is derived from: the input, and all that makes another image of it.
 fn content_name(summary: &Summary, options: &Options) -> String {
-    let digest: String = summary.digest.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&summary.digest.sha256);
+    // Hashes on a device of their own do not change the image.
+    let hashes = match &summary.verity {
+        Some(stored) if stored.hash_offset > 0 => {
+            format!(" verity={} uuid={}", hex(&stored.root), hex(&stored.uuid))
+        }
+        _ => String::new(),
+    };
     match options.payload {
-        Payload::Raw => format!("raw sha256:{digest}"),
+        Payload::Raw => format!("raw sha256:{digest}{hashes}"),
         Payload::Tar => format!(
-            "{} sha256:{digest} whiteout={} backslash={} inline={} reproduce={} maximum={}",
+            "{} sha256:{digest} whiteout={} backslash={} inline={} reproduce={} maximum={}{hashes}",
             options.layout.name,
             u8::from(options.convert_whiteout),
             u8::from(options.convert_backslash),
@@ -107,4 +142,8 @@ fn content_name(summary: &Summary, options: &Options) -> String {
             maximum_disk_size(options.maximum_disk_size),
         ),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,3 +15,4 @@ pub mod stream;
 pub mod tar;
 pub mod tree;
 pub mod units;
+pub mod verity;

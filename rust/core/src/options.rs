@@ -4,6 +4,7 @@ use crate::container::Container;
 use crate::error::{Error, Result};
 use crate::ext4::layout::Layout;
 use crate::faults::FaultSet;
+use crate::verity::device::Device;
 
 /// What the input is, and so what the payload of the container becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Options {
     pub maximum_disk_size: i64,
     /// `None`: derived from the content.
     pub vhd_unique_id: Option<[u8; 16]>,
+    /// The hashes that are wanted with the image.
+    pub verity: Option<Device>,
     /// Return only when the output is on stable storage.
     pub sync: bool,
 }
@@ -45,6 +48,7 @@ impl Default for Options {
             inline_data: false,
             maximum_disk_size: 0,
             vhd_unique_id: None,
+            verity: None,
             sync: false,
         }
     }

@@ -6,13 +6,15 @@ mod options;
 mod os;
 mod sink;
 mod source;
+mod verity;
 mod vhd;
 
 use layerdisk_core::container::vhd as core_vhd;
-use layerdisk_core::convert::Summary;
+use layerdisk_core::convert::{Summary, convert_hashed};
 use layerdisk_core::ext4::format::superblock::{Field, Superblock};
 use layerdisk_core::faults::{FAULTS, Finding};
 use layerdisk_core::sink::file::FileSink;
+use layerdisk_core::sink::Nowhere;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -29,6 +31,7 @@ struct Converted {
     inodes: u32,
     directories: u32,
     findings: Vec<RawFinding>,
+    verity: Option<verity::Written>,
 }
 
 #[pyfunction]
@@ -40,24 +43,28 @@ fn convert(
     options: options::Options,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Converted> {
+    let hashes = verity::hashes(py, options.verity.as_ref(), sink.is_none())?;
     let options = options.to_core().map_err(error::to_py)?;
     let mut source = source::Reader::new(reader, progress)?;
     let converted = match sink.extract::<i32>() {
         Ok(descriptor) => {
             let file = os::file_of(descriptor).map_err(error::os_error)?;
             let sink = FileSink::new(file, os::system(options.sync)).map_err(error::to_py)?;
-            source::run(py, || layerdisk_core::convert::convert(&mut source, sink, &options))
+            source::run(py, || convert_hashed(&mut source, sink, &options, hashes))
+        }
+        Err(_) if sink.is_none() => {
+            source::run(py, || convert_hashed(&mut source, Nowhere, &options, hashes))
         }
         Err(_) => {
             let sink = sink::Writer::new(sink)?;
-            source::run(py, || layerdisk_core::convert::convert(&mut source, sink, &options))
+            source::run(py, || convert_hashed(&mut source, sink, &options, hashes))
         }
     };
-    converted.map(Converted::from).map_err(error::to_py)
+    converted.map(|summary| Converted::new(py, summary)).map_err(error::to_py)
 }
 
-impl From<Summary> for Converted {
-    fn from(summary: Summary) -> Self {
+impl Converted {
+    fn new(py: Python<'_>, summary: Summary) -> Self {
         let finding =
             |f: Finding| (f.fault.code(), f.entry, f.offset, f.message, f.fault.is_identical(), f.count);
         Self {
@@ -68,6 +75,7 @@ impl From<Summary> for Converted {
             inodes: summary.inodes,
             directories: summary.directories,
             findings: summary.findings.into_iter().map(finding).collect(),
+            verity: summary.verity.map(|stored| verity::Written::new(py, stored)),
         }
     }
 }
@@ -105,6 +113,8 @@ fn read_superblock<'py>(py: Python<'py>, start: &[u8]) -> PyResult<Bound<'py, Py
 mod _rust {
     use super::{Bound, FAULTS, PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use super::verity::{read_verity_superblock, verity_build, verity_check, verity_superblock};
     #[pymodule_export]
     use super::{convert, read_superblock, read_vhd_footer, vhd_footer, vhd_unique_id};
     #[pymodule_export]

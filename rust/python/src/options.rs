@@ -7,6 +7,8 @@ use layerdisk_core::faults::FaultSet;
 use layerdisk_core::options::{self, Payload, by_name};
 use pyo3::FromPyObject;
 
+use crate::verity::Verity;
+
 /// The attributes of the Python record, by their names.
 #[derive(FromPyObject)]
 pub struct Options {
@@ -19,6 +21,7 @@ pub struct Options {
     inline_data: bool,
     maximum_disk_size: i64,
     vhd_unique_id: Option<[u8; 16]>,
+    pub verity: Option<Verity>,
     sync: bool,
 }
 
@@ -34,6 +37,7 @@ impl Options {
             inline_data: self.inline_data,
             maximum_disk_size: self.maximum_disk_size,
             vhd_unique_id: self.vhd_unique_id,
+            verity: self.verity.as_ref().map(Verity::device).transpose()?,
             sync: self.sync,
         })
     }

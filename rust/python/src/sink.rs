@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 use crate::source::attached;
 
 /// An object of Python that takes bytes by position: `layerdisk.io.ObjectSink`.
-pub struct Writer(Py<PyAny>);
+pub struct Writer(pub Py<PyAny>);
 
 impl Writer {
     /// Takes one that was not used yet, and empties it.

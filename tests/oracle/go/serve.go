@@ -13,7 +13,7 @@ import (
 
 // request is one line of input. Data (base64 in JSON) stands for the content of In.
 type request struct {
-	Op   string // convert (default), to_vhd, superblock, is_ext4, size, root_digest, tarlist
+	Op   string // convert (default), to_vhd, superblock, is_ext4, size, root_digest, tarlist, verity
 	In   string
 	Data []byte
 	Out  string
@@ -89,6 +89,8 @@ func (r *request) run() (any, error) {
 		return tar2ext4.ConvertAndComputeRootDigest(in)
 	case "tarlist":
 		return listEntries(in)
+	case "verity":
+		return r.verity(in)
 	}
 	return nil, fmt.Errorf("oracle: unknown op %q", r.Op)
 }

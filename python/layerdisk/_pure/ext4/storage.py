@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ...errdefs import InvalidEntry, quote
 from ..faults import Fault, Faults
-from ..sink import Sink
+from ..sink import ImageSink
 from ..sink.output import Output
 from ..tree import INLINE, STORED, FileType, Tree, Xattrs
 from ..tree.node import EPOCH, FIXED, USED
@@ -60,7 +60,7 @@ class Storage:
     """
 
     def __init__(
-        self, sink: Sink, layout: Layout, maximum: int, inline_data: bool, tree: Tree, faults: Faults
+        self, sink: ImageSink, layout: Layout, maximum: int, inline_data: bool, tree: Tree, faults: Faults
     ) -> None:
         self.layout = layout
         self.reserved = reserved_descriptor_blocks(layout, maximum)
@@ -178,6 +178,7 @@ class Storage:
             self.output.rewrite(used * BLOCK_SIZE, block)
         else:
             tree.xattr_block[number] = place
+            self.output.may_change()
             self.output.write(block)
 
     def free_data(self, number: InodeNumber) -> None:

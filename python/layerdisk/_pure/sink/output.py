@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errdefs import DiskSizeExceeded
 from ..units import BLOCK_SIZE, U32_MAX, BlockNumber
-from . import Sink
+from . import ImageSink
 
 # Small writes are gathered up to this many bytes: enough to make system calls rare, few enough for a cache.
 _BUFFER_LEN = 256 * 1024
@@ -25,8 +25,9 @@ class Output:
 
     __slots__ = ("_buffer", "_fill", "_offset", "maximum", "sink")
 
-    def __init__(self, sink: Sink, start: BlockNumber, maximum: int) -> None:
+    def __init__(self, sink: ImageSink, start: BlockNumber, maximum: int) -> None:
         self.sink = sink
+        sink.may_change(0, start * BLOCK_SIZE)  # what is before the start is written last
         self.maximum = maximum
         # What was gathered, `_fill` bytes of it; behind them it is zero. `_offset`: of its first byte, a
         # multiple of the block size.
@@ -45,6 +46,10 @@ class Output:
         if block > U32_MAX:
             raise self.exceeded()
         return block
+
+    def may_change(self) -> None:
+        """Say that the block that comes next may be written again."""
+        self.sink.may_change(self.position, BLOCK_SIZE)
 
     def check_room(self, length: int) -> None:
         """Raise DiskSizeExceeded where so many bytes more are not possible."""
@@ -92,10 +97,9 @@ class Output:
         else:
             self._write_blocks(offset, memoryview(blocks))
 
-    def finish(self) -> Sink:
-        """Write out what is left; the sink is returned for what follows the image."""
+    def finish(self) -> None:
+        """Write out what is left."""
         self._write_blocks(self._offset, self._buffer[: self._fill])
-        return self.sink
 
     def exceeded(self) -> DiskSizeExceeded:
         """Make the error of a write past the maximum disk size."""

@@ -222,6 +222,7 @@ impl<S: Sink> Storage<S> {
             None => {
                 let place = self.output.block()?;
                 tree.set_xattr_block(number, place);
+                self.output.may_change();
                 self.output.write(&xattr::block(&entries, self.layout.checksums, place))
             }
         }

@@ -70,6 +70,13 @@ impl FileSink {
     }
 }
 
+/// A file as it is, to be changed in places.
+impl Sink for File {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        Ok(write_all_at(self, bytes, offset)?)
+    }
+}
+
 impl Sink for FileSink {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let end = offset + bytes.len() as u64;

@@ -21,6 +21,9 @@ pub trait Sink: Send {
         blocks.clear();
         Ok(blocks)
     }
+
+    /// Says that a range will be written, or may be written again, after what follows it.
+    fn may_change(&mut self, _offset: u64, _length: u64) {}
 }
 
 /// A sink of its own, and not one in front of another: it has an end.
@@ -58,9 +61,24 @@ fn write_run(sink: &mut impl Sink, offset: u64, bytes: &[u8], run: Range<usize>)
 }
 
 /// Data mostly shows itself in the first bytes.
-fn is_zero(block: &[u8]) -> bool {
+pub fn is_zero(block: &[u8]) -> bool {
     let (start, rest) = block.split_at_checked(16).unwrap_or((block, b""));
     start.iter().all(|&b| b == 0) && rest.chunks(64).all(|chunk| chunk.iter().fold(0, |all, &b| all | b) == 0)
+}
+
+/// A place where nothing is kept.
+pub struct Nowhere;
+
+impl Sink for Nowhere {
+    fn write_at(&mut self, _offset: u64, _bytes: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Destination for Nowhere {
+    fn finish(&mut self, _length: u64, _sync: bool) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An image in memory, for tests.

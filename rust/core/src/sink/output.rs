@@ -18,7 +18,9 @@ pub struct Output<S> {
 }
 
 impl<S: Sink> Output<S> {
-    pub fn new(sink: S, start: BlockNumber, maximum: u64) -> Self {
+    /// What is before the start is written last.
+    pub fn new(mut sink: S, start: BlockNumber, maximum: u64) -> Self {
+        sink.may_change(0, start.offset());
         Self { sink, maximum, buffer: Vec::with_capacity(BUFFER_LEN), buffer_offset: start.offset() }
     }
 
@@ -48,6 +50,11 @@ impl<S: Sink> Output<S> {
         }
         self.buffer.extend_from_slice(tail);
         Ok(())
+    }
+
+    /// Says that the block that comes next may be written again.
+    pub fn may_change(&mut self) {
+        self.sink.may_change(self.position(), BLOCK_SIZE);
     }
 
     /// A hole of any length.
