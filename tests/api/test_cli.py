@@ -62,6 +62,11 @@ OPTIONS: dict[str, tuple[list[str], dict[str, object]]] = {
         ["--append-vhd-footer", "--vhd-unique-id", "00112233-4455-6677-8899-aabbccddeeff"],
         {"append_vhd_footer": True, "vhd_unique_id": bytes.fromhex("00112233445566778899aabbccddeeff")},
     ),
+    "verity": (
+        ["--append-dm-verity", "--append-vhd-footer"],
+        {"append_dm_verity": True, "append_vhd_footer": True},
+    ),
+    "hash device": (["--hash-device", "{folder}/hashes"], {"hash_device": "{folder}/hashes"}),
     "in place": (["--in-place"], {"in_place": True}),
     "core": (["--core", "python"], {"core": "python"}),
 }
@@ -71,6 +76,11 @@ OPTIONS: dict[str, tuple[list[str], dict[str, object]]] = {
 def test_every_option_of_the_api(
     tmp_path: Path, layer: Path, arguments: list[str], options: dict[str, object]
 ) -> None:
+    arguments = [argument.format(folder=tmp_path) for argument in arguments]
+    options = {
+        name: value.format(folder=tmp_path) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
     assert main(["convert", str(layer), str(tmp_path / "out"), *arguments]) == 0
     assert (tmp_path / "out").read_bytes() == expected(tmp_path, **options)
 
@@ -144,6 +154,7 @@ def test_convert_as_json(tmp_path: Path, layer: Path, capsys: pytest.CaptureFixt
         "inodes": again.inodes,
         "directories": again.directories,
         "findings": [],
+        "verity": None,
     }
 
 

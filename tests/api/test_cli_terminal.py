@@ -194,7 +194,7 @@ def test_bash_completes_commands_options_and_choices(capsys: pytest.CaptureFixtu
     script = capsys.readouterr().out
     assert set(completed(script, "layerdisk", "")) >= set(COMMANDS)
     assert completed(script, "layerdisk", "ins") == ["inspect"]
-    assert completed(script, "layerdisk", "convert", "--append") == ["--append-vhd-footer"]
+    assert completed(script, "layerdisk", "convert", "--append-v") == ["--append-vhd-footer"]
     assert completed(script, "layerdisk", "convert", "--core", "r") == ["rust"]
 
 
