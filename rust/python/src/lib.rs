@@ -13,8 +13,8 @@ use layerdisk_core::container::vhd as core_vhd;
 use layerdisk_core::convert::{Summary, convert_hashed};
 use layerdisk_core::ext4::format::superblock::{Field, Superblock};
 use layerdisk_core::faults::{FAULTS, Finding};
-use layerdisk_core::sink::file::FileSink;
 use layerdisk_core::sink::Nowhere;
+use layerdisk_core::sink::file::FileSink;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 

@@ -1,8 +1,8 @@
 //! dm-verity for Python: hashes of data that is there already. python/layerdisk/_core.py says what each function does.
 
 use layerdisk_core::error::{Error, Result};
-use layerdisk_core::sink::{Destination, Sink};
 use layerdisk_core::sink::file::FileSink;
+use layerdisk_core::sink::{Destination, Sink};
 use layerdisk_core::verity::Parameters;
 use layerdisk_core::verity::build::{Data, ReadAt, build};
 use layerdisk_core::verity::check::check;
