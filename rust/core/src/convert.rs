@@ -80,11 +80,17 @@ fn write_ext4(input: &mut impl Input, sink: impl Sink, options: &Options) -> Res
     let Options { convert_whiteout, convert_backslash, .. } = *options;
     let mut layer =
         LayerWriter::new(new_tree()?, storage, faults, LayerOptions { convert_whiteout, convert_backslash });
+    let mut is_empty = true;
     while let Some(entry) = reader.next_entry()? {
+        is_empty = false;
         layer.faults().enter(&entry.name, entry.offset);
         layer.add(&entry, &mut reader).map_err(|error| error.in_entry(&entry.name, entry.offset))?;
     }
-    layer.faults().enter(b"", reader.position());
+    let end = reader.position();
+    layer.faults().enter(b"", end);
+    if is_empty && reader.has_trailing_data()? {
+        layer.faults().found(Fault::N17);
+    }
     if reader.ended_without_marker() {
         layer.faults().found(Fault::B24NoMarker);
     }

@@ -76,6 +76,7 @@ faults! {
     B4b "B4b" Identical "the time {} s is outside of what ext4 can hold: the nearest is stored"
     B5 "B5" Differs "hcsshim stores POSIX ACLs in a form that the kernel refuses"
     B5Malformed "B5" Refused "a POSIX ACL is malformed"
+    B5OnSymlink "B5" Differs "the POSIX ACL of a symlink is left out: Linux has none there"
     B6 "B6" Differs "hcsshim loses xattrs of the directory behind one with an empty stored name"
     B7GlobalHeader "B7" Differs "hcsshim makes a file of a global header"
     B7VolumeLabel "B7" Differs "hcsshim makes a file of a volume label"
@@ -114,6 +115,13 @@ faults! {
     N6 "N6" Differs "xattr {} has a prefix that Linux does not know: left out"
     N7 "N7" Differs "hcsshim stores xattr {} as a part of an ACL"
     N11 "N11" Refused "a name holds a NUL byte"
+    N12 "N12" Differs "xattr {} is left out: Linux has user xattrs on files and directories only"
+    N13 "N13" Refused "a security.capability is malformed"
+    N14 "N14" Differs "xattr {} is left out: it would steer the overlay that the image becomes a part of"
+    N15 "N15" Identical "an opaque marker in the root directory has no effect"
+    N16 "N16" Identical "{} ends in a slash: it is a directory, not a whiteout"
+    N17 "N17" Identical "the input holds no entry, but more bytes after its end marker: it may not be a layer tar"
+    N18 "N18" Refused "a path is longer than 4095 bytes"
 }
 
 /// A set of faults.

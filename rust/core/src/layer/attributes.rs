@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, quote};
 use crate::ext4::format::xattr;
-use crate::ext4::format::{acl, inode, timestamp};
+use crate::ext4::format::{acl, capability, inode, timestamp};
 use crate::ext4::hcsshim;
 use crate::faults::{Fault, Faults};
 use crate::tar::Entry;
@@ -12,6 +12,12 @@ use crate::units::Time;
 /// The attribute of a directory in which nothing of the lower layers shows. Source: Linux, overlayfs.
 pub const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 pub const OPAQUE_VALUE: &[u8] = b"y";
+/// Attributes by which overlayfs keeps its own books (N14).
+const OVERLAY_PREFIX: &[u8] = b"trusted.overlay.";
+const USER_PREFIX: &[u8] = b"user.";
+
+/// Ids below zero that stand for others, modulo 2^32; -1 is nobody's.
+const NEGATIVE_IDS: std::ops::RangeInclusive<i64> = -(1 << 31)..=-2;
 
 /// What an entry says of its inode.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +39,11 @@ pub struct Attributes {
 impl Attributes {
     /// `kind`: type bits, 0 where the entry's type flag gives none. `target` is that of a symlink.
     pub fn of_entry(entry: &Entry, kind: u16, target: Vec<u8>, faults: &mut Faults) -> Result<Self> {
-        check_range("uid", entry.uid, u32::MAX.into(), faults, Fault::B17)?;
-        check_range("gid", entry.gid, u32::MAX.into(), faults, Fault::B17)?;
+        for (field, id) in [("uid", entry.uid), ("gid", entry.gid)] {
+            if !NEGATIVE_IDS.contains(&id) {
+                check_range(field, id, u32::MAX.into(), faults, Fault::B17)?;
+            }
+        }
         let mut device = Device::default();
         if kind == FileType::CharacterDevice.bits() || kind == FileType::BlockDevice.bits() {
             check_range("devmajor", entry.devmajor, inode::MAX_MAJOR, faults, Fault::N5)?;
@@ -52,7 +61,7 @@ impl Attributes {
             size: entry.size,
             target,
             device,
-            xattrs: xattrs(entry, faults)?,
+            xattrs: xattrs(entry, kind, faults)?,
             opaque: false,
         })
     }
@@ -93,35 +102,63 @@ fn time(time: Option<Time>, faults: &mut Faults) -> Time {
     time
 }
 
-fn xattrs(entry: &Entry, faults: &mut Faults) -> Result<Xattrs> {
+fn xattrs(entry: &Entry, kind: u16, faults: &mut Faults) -> Result<Xattrs> {
     let given = entry.xattrs.iter().cloned();
     if faults.reproduces(Fault::B5) {
         return Ok(given.collect());
     }
     let mut xattrs = Xattrs::new();
     for (name, value) in given {
-        let (index, _) = xattr::split_name(&name);
-        if index == 0 {
-            faults.found_with(Fault::N6, quote(&name));
-            continue;
+        if is_kept(&name, &value, kind, faults)? {
+            xattrs.insert(name, value);
         }
-        xattr::check_name(&name)?;
-        if name == xattr::SYSTEM_DATA {
-            faults.found(Fault::B19GivenData);
-            continue;
-        }
-        if index != hcsshim::xattrs::split_name(&name).0 {
-            faults.found_with(Fault::N7, quote(&name));
-        }
-        if acl::NAMES.contains(&name.as_slice()) {
-            faults.found(Fault::B5);
-            if !acl::check(&name, &value)? {
-                continue;
-            }
-        }
-        xattrs.insert(name, value);
     }
     Ok(xattrs)
+}
+
+/// Whether an xattr belongs on a node of that type; an error where it cannot be meant.
+fn is_kept(name: &[u8], value: &[u8], kind: u16, faults: &mut Faults) -> Result<bool> {
+    let is_directory = kind == FileType::Directory.bits();
+    let is_symlink = kind == FileType::Symlink.bits();
+    let is_regular = kind == FileType::Regular.bits() || kind == 0;
+    let (index, _) = xattr::split_name(name);
+    if index == 0 {
+        faults.found_with(Fault::N6, quote(name));
+        return Ok(false);
+    }
+    xattr::check_name(name)?;
+    if name == xattr::SYSTEM_DATA {
+        faults.found(Fault::B19GivenData);
+        return Ok(false);
+    }
+    if name.starts_with(OVERLAY_PREFIX) {
+        faults.found_with(Fault::N14, quote(name));
+        return Ok(false);
+    }
+    if name.starts_with(USER_PREFIX) && !is_regular && !is_directory {
+        faults.found_with(Fault::N12, quote(name));
+        return Ok(false);
+    }
+    if index != hcsshim::xattrs::split_name(name).0 {
+        faults.found_with(Fault::N7, quote(name));
+    }
+    if name == capability::NAME {
+        capability::check(value)?;
+    }
+    if !acl::NAMES.contains(&name) {
+        return Ok(true);
+    }
+    if is_symlink {
+        faults.found(Fault::B5OnSymlink);
+        return Ok(false);
+    }
+    faults.found(Fault::B5);
+    let has_entries = acl::check(name, value)?;
+    if has_entries && name == acl::DEFAULT_NAME && !is_directory {
+        let message = "a default POSIX ACL is on something that is not a directory";
+        return Err(Error::invalid_entry(message).fault(Fault::B5Malformed));
+    }
+    Ok(has_entries)
 }
 
 fn check_range(field: &str, value: i64, max: i64, faults: &Faults, fault: Fault) -> Result<()> {

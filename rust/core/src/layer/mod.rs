@@ -126,6 +126,9 @@ impl<S: Sink> LayerWriter<S> {
         }
         let parts = name.parts();
         let is_aufs = is_aufs(&parts);
+        if self.options.convert_whiteout && name.is_whiteout_directory() {
+            self.merge.faults.found_with(Fault::N16, quote(name.raw));
+        }
         if self.options.convert_whiteout && self.add_whiteout(name, &parts, is_aufs)? {
             return Ok(None);
         }
@@ -171,6 +174,9 @@ impl<S: Sink> LayerWriter<S> {
             false => walked.map_err(opaque_refusal),
         }?
         .directory;
+        if directory == self.merge.tree.root() {
+            self.merge.faults.found(Fault::N15);
+        }
         if self.merge.tree.node(directory).is_dir() {
             return self.merge.make_opaque(directory);
         }

@@ -45,6 +45,12 @@ impl<'n> EntryName<'n> {
         }
     }
 
+    /// Whether the name would be a whiteout without the slash at its end.
+    pub fn is_whiteout_directory(&self) -> bool {
+        self.file.is_empty()
+            && self.directory.strip_suffix(b"/").is_some_and(|name| Self::new(name).whiteout().is_some())
+    }
+
     /// Whether the file's name stands for itself: it is neither special to paths nor, where whiteouts are converted,
     /// one of their family.
     pub fn is_plain(&self, convert_whiteout: bool) -> bool {
@@ -104,6 +110,11 @@ mod tests {
             assert_eq!(name.is_plain(true), is_plain, "{raw}");
         }
         assert!(EntryName::new(b".wh.x").is_plain(false));
+        assert!(EntryName::new(b"a/.wh.x/").is_whiteout_directory());
+        assert!(
+            !EntryName::new(b"a/.wh.x").is_whiteout_directory()
+                && !EntryName::new(b"a/").is_whiteout_directory()
+        );
         assert!(is_aufs(&components(b"./.wh..wh.plnk/1.2")) && !is_aufs(&components(b"a/.wh..wh..opq")));
     }
 }

@@ -11,6 +11,10 @@ use crate::units::InodeNumber;
 
 /// Symlinks followed in one path. Source: containerd, continuity/fs/path.go.
 const MAX_SYMLINKS: u32 = 255;
+/// Steps of one path through symlinks: their targets could make a path of a few bytes a million steps long.
+const MAX_STEPS: u32 = 1 << 13;
+/// Longest path in bytes (N18). Source: Linux, PATH_MAX less the NUL.
+const MAX_PATH_LEN: usize = 4095;
 
 /// Where a path led to.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,7 @@ pub enum Missing {
 impl<S: Sink> Merge<S> {
     /// Makes the directories above an entry that are not there yet; returns the last of them.
     pub fn make_parents(&mut self, parts: &[&[u8]]) -> Result<Walked> {
+        self.check_path(parts)?;
         let above = parts.split_last().map_or(parts, |(_, above)| above);
         let made_before = self.tree.highest();
         let walked = self.walk(above, Missing::Made)?.ok_or_else(|| missing(parts))?;
@@ -41,6 +46,15 @@ impl<S: Sink> Merge<S> {
             self.faults.found_with(Fault::B13, format_args!("{made} parent director{plural}"));
         }
         Ok(walked)
+    }
+
+    fn check_path(&self, parts: &[&[u8]]) -> Result<()> {
+        let len = parts.iter().map(|part| part.len() + 1).sum::<usize>().saturating_sub(1);
+        if len <= MAX_PATH_LEN || self.faults.reproduces(Fault::N18) {
+            return Ok(());
+        }
+        let message = format!("the path has {len} bytes, at most {MAX_PATH_LEN} are allowed");
+        Err(Error::invalid_entry(message).fault(Fault::N18))
     }
 
     /// The directory above the last part, which must be there.
@@ -81,8 +95,14 @@ impl<S: Sink> Merge<S> {
         let mut rest: Vec<Cow<'_, [u8]>> = parts.iter().rev().map(|part| Cow::Borrowed(*part)).collect();
         let mut above = Vec::new();
         let mut directory = self.tree.root();
-        let mut followed = 0;
+        let (mut followed, mut steps) = (0, 0);
         while let Some(part) = rest.pop() {
+            steps += 1;
+            if steps > MAX_STEPS {
+                return Err(Error::invalid_entry(format!(
+                    "the path leads through symlinks to more than {MAX_STEPS} steps"
+                )));
+            }
             if matches!(&*part, b"" | b".") {
                 continue;
             }

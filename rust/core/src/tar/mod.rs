@@ -106,6 +106,11 @@ impl<I: Input> Reader<I> {
         self.without_marker
     }
 
+    /// Whether anything but zeros follows the end of the archive; reads the stream to its end.
+    pub fn has_trailing_data(&mut self) -> Result<bool> {
+        self.stream.rest_has_data()
+    }
+
     /// The next entry; what is left of the current one's data is skipped.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         let mut pending = PendingHeaders::default();

@@ -65,6 +65,18 @@ impl<I: Input> Stream<I> {
         }
     }
 
+    /// Whether anything but zeros is left; reads to the end.
+    pub fn rest_has_data(&mut self) -> Result<bool> {
+        let mut has_data = false;
+        loop {
+            let available = self.available()?;
+            if available == 0 {
+                return Ok(has_data);
+            }
+            has_data |= self.take(available).iter().any(|&b| b != 0);
+        }
+    }
+
     pub fn skip(&mut self, length: u64) -> Result<u64> {
         let mut skipped = 0;
         while skipped < length {

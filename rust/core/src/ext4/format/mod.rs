@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod bitmap;
+pub mod capability;
 pub mod checksum;
 pub mod directory;
 pub mod extent;
