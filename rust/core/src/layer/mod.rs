@@ -17,6 +17,7 @@ use crate::tree::{FileType, Tree, flag};
 use crate::units::InodeNumber;
 use merge::Merge;
 use name::{EntryName, Whiteout, components, is_aufs, is_aufs_file};
+use paths::MAX_PATH_LEN;
 
 pub use attributes::Attributes;
 
@@ -118,6 +119,7 @@ impl<S: Sink> LayerWriter<S> {
     fn place<'n>(&mut self, name: &EntryName<'n>) -> Result<Option<(InodeNumber, &'n [u8])>> {
         let is_plain = name.is_plain(self.options.convert_whiteout);
         if is_plain
+            && name.raw.len() <= MAX_PATH_LEN
             && let Some((path, parent)) = &self.last
             && path == name.directory
             && self.merge.tree.node(*parent).has(flag::USED)

@@ -14,7 +14,7 @@ const MAX_SYMLINKS: u32 = 255;
 /// Steps of one path through symlinks: their targets could make a path of a few bytes a million steps long.
 const MAX_STEPS: u32 = 1 << 13;
 /// Longest path in bytes (N18). Source: Linux, PATH_MAX less the NUL.
-const MAX_PATH_LEN: usize = 4095;
+pub const MAX_PATH_LEN: usize = 4095;
 
 /// Where a path led to.
 #[derive(Clone, Copy, Debug)]
