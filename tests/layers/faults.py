@@ -15,6 +15,7 @@ from tarfiles import (
     fifo,
     hardlink,
     header,
+    pax,
     pax_sparse,
     regular,
     symlink,
@@ -27,6 +28,7 @@ def xattr_set(*names: str, size: int = 1) -> dict[str, bytes]:
     return {name: pattern(size, i) for i, name in enumerate(names)}
 
 
+CAPABILITY = b"\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 MIXED = ["user", "trusted", "security", "system"]
 FAULTS = [
     layer(
@@ -84,6 +86,25 @@ FAULTS = [
             "d", xattrs={"system.posix_acl_access": ACL_ACCESS, "system.posix_acl_default": ACL_DEFAULT}
         ),
         findings="B5",
+    ),
+    layer(
+        "B5-acl-of-symlink",
+        symlink("l", "t", xattrs={"system.posix_acl_access": ACL_ACCESS, "trusted.a": b"1"}),
+        findings="B5",
+    ),
+    layer(
+        "B5-default-acl-of-file", regular("f", xattrs={"system.posix_acl_default": ACL_DEFAULT}), refusal="B5"
+    ),
+    *(
+        layer(f"B5-invalid-{name}", directory("d", xattrs={"system.posix_acl_access": value}), refusal="B5")
+        for name, value in {
+            "no-mask": acl((1, 6, NO_ID), (2, 4, 1000), (4, 4, NO_ID), (32, 4, NO_ID)),
+            "order": acl((4, 4, NO_ID), (1, 6, NO_ID), (32, 4, NO_ID)),
+            "twice": acl((1, 6, NO_ID), (1, 6, NO_ID), (4, 4, NO_ID), (32, 4, NO_ID)),
+            "no-other": acl((1, 6, NO_ID), (4, 4, NO_ID)),
+            "nobody": acl((1, 6, NO_ID), (2, 4, NO_ID), (4, 4, NO_ID), (16, 6, NO_ID), (32, 4, NO_ID)),
+            "permissions": acl((1, 8, NO_ID), (4, 4, NO_ID), (32, 4, NO_ID)),
+        }.items()
     ),
     layer("B5-acl-empty", directory("d", xattrs={"system.posix_acl_access": acl()}), findings="B5"),
     *(
@@ -264,6 +285,8 @@ FAULTS = [
     layer("B16-symlink-empty", symlink("s", ""), refusal="B16"),
     layer("B16-symlink-4096", symlink("s", "t" * 4096), refusal="B16"),
     layer("B16-symlink-5000", symlink("s", "t" * 5000), refusal="B16"),
+    layer("uid-negative", regular("f", uid=-2, gid=-(1 << 31))),
+    layer("B17-uid-below-negatives", regular("f", uid=-(1 << 31) - 1), refusal="B17"),
     layer("B17-uid-33-bits", regular("f", uid=1 << 32), refusal="B17"),
     layer("B17-gid-negative", regular("f", gid=-1), refusal="B17"),
     layer(
@@ -345,6 +368,53 @@ FAULTS = [
     ),
     layer("N7-system-other", regular("f", xattrs={"system.nfs4_acl": b"1"})),
     layer("N7-richacl", regular("f", xattrs={"system.richacl": b"1"})),
+    *(
+        layer(
+            f"N12-user-xattr-{name}",
+            make(name, *arguments, xattrs={"user.a": b"1", "trusted.a": b"2"}),
+            findings="N12",
+        )
+        for make, name, arguments in [
+            (symlink, "symlink", ("target",)),
+            (char_device, "device", (1, 2)),
+            (fifo, "fifo", ()),
+        ]
+    ),
+    *(
+        layer(f"N13-capability-{name}", regular("f", xattrs={"security.capability": value}), refusal="N13")
+        for name, value in {
+            "empty": b"",
+            "short": CAPABILITY[:-1],
+            "revision-3-short": b"\0\0\0\3" + CAPABILITY[4:],
+            "revision-4": b"\0\0\0\4" + CAPABILITY[4:] + bytes(4),
+            "unknown-flag": b"\2\0\0\2" + CAPABILITY[4:],
+        }.items()
+    ),
+    layer(
+        "capability-revisions",
+        regular("one", xattrs={"security.capability": b"\0\0\0\1" + CAPABILITY[4:12]}),
+        regular("two", xattrs={"security.capability": CAPABILITY}),
+        regular("three", xattrs={"security.capability": b"\1\0\0\3" + CAPABILITY[4:] + b"\1\2\3\4"}),
+    ),
+    layer(
+        "N14-overlay-xattrs",
+        directory("d", xattrs={"trusted.overlay.redirect": b"/etc", "trusted.overlay.opaque": b"y"}),
+        regular("f", b"1", xattrs={"trusted.overlay.metacopy": b"", "trusted.other": b"1"}),
+        findings="N14",
+    ),
+    layer("N15-opaque-root", regular(".wh..wh..opq"), regular("f"), findings="N15"),
+    layer("N16-whiteout-directory", directory(".wh.x/"), regular("d/.wh.y/"), findings="B13 N16"),
+    layer("N17-not-a-layer", end=bytes(1080) + b"\x53\xef" + bytes(4000), findings="N17"),
+    layer("N18-path-4095", pax({"path": "/".join(["n" * 255] * 16)}), regular("f"), findings="B13"),
+    layer("N18-path-4097", pax({"path": "/".join(["n" * 255] * 16 + ["f"])}), regular("f"), refusal="N18"),
+    layer(
+        "N18-path-beside-the-last",
+        pax({"path": "/".join(["n" * 250] * 16) + "/f"}),
+        regular("f"),
+        pax({"path": "/".join(["n" * 250] * 16) + "/" + "f" * 200}),
+        regular("f"),
+        refusal="N18",
+    ),
     layer("N9-many-inodes", *(regular(f"f{i}") for i in range(3000))),
     layer("invalid-name-256", regular("n" * 256), refusal="InvalidEntry"),
     layer("invalid-link-name-256", regular("a"), hardlink("b", "n" * 256), refusal="InvalidEntry"),

@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 
 # Findings of these codes never change the bytes.
-ALWAYS_IDENTICAL = {"B4b", "B13", "B24"}
+ALWAYS_IDENTICAL = {"B4b", "B13", "B24", "N15", "N16", "N17"}
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ impl<S: Sink> LayerWriter<S> {
         }
         let parts = name.parts();
         let is_aufs = is_aufs(&parts);
-        if self.options.convert_whiteout && name.is_whiteout_directory() {
+        if self.options.convert_whiteout && !is_aufs && name.is_whiteout_directory() {
             self.merge.faults.found_with(Fault::N16, quote(name.raw));
         }
         if self.options.convert_whiteout && self.add_whiteout(name, &parts, is_aufs)? {
