@@ -163,7 +163,6 @@ PLAIN = [
         directory("a", mode=0o750, uid=3, gid=4, mtime="5.5", xattrs={"user.x": b"1"}),
         regular("a/f", b"1"),
         regular("a/.wh..wh..opq"),
-        regular(".wh..wh..opq"),
     ),
     layer(
         "opaque-with-xattr-block", directory("a", xattrs={"user.x": pattern(300)}), regular("a/.wh..wh..opq")

@@ -95,13 +95,17 @@ def _write_ext4(source: Source, sink: ImageSink, options: Options) -> _Written:
     tree = new_tree()
     storage = Storage(sink, choices.layout(options), maximum, options.inline_data, tree, faults)
     layer = LayerWriter(tree, storage, faults, options.convert_whiteout, options.convert_backslash)
+    is_empty = True
     while (entry := reader.next_entry()) is not None:
+        is_empty = False
         faults.enter(entry.name, entry.offset)
         try:
             layer.add(entry, reader)
         except ConversionError as error:
             raise _in_entry(error, entry.name, entry.offset) from None
     faults.enter(b"", reader.position())
+    if is_empty and reader.has_trailing_data():
+        faults.found(Fault.N17)
     if reader.ended_without_marker():
         faults.found(Fault.B24NoMarker)
     layer.finish()

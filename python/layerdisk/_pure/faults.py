@@ -38,6 +38,7 @@ class Fault(enum.Enum):
     B4b = "B4b", _IDENTICAL, "the time {} s is outside of what ext4 can hold: the nearest is stored"
     B5 = "B5", _DIFFERS, "hcsshim stores POSIX ACLs in a form that the kernel refuses"
     B5Malformed = "B5", _REFUSED, "a POSIX ACL is malformed"
+    B5OnSymlink = "B5", _DIFFERS, "the POSIX ACL of a symlink is left out: Linux has none there"
     B6 = "B6", _DIFFERS, "hcsshim loses xattrs of the directory behind one with an empty stored name"
     B7GlobalHeader = "B7", _DIFFERS, "hcsshim makes a file of a global header"
     B7VolumeLabel = "B7", _DIFFERS, "hcsshim makes a file of a volume label"
@@ -88,6 +89,17 @@ class Fault(enum.Enum):
     N6 = "N6", _DIFFERS, "xattr {} has a prefix that Linux does not know: left out"
     N7 = "N7", _DIFFERS, "hcsshim stores xattr {} as a part of an ACL"
     N11 = "N11", _REFUSED, "a name holds a NUL byte"
+    N12 = "N12", _DIFFERS, "xattr {} is left out: Linux has user xattrs on files and directories only"
+    N13 = "N13", _REFUSED, "a security.capability is malformed"
+    N14 = "N14", _DIFFERS, "xattr {} is left out: it would steer the overlay that the image becomes a part of"
+    N15 = "N15", _IDENTICAL, "an opaque marker in the root directory has no effect"
+    N16 = "N16", _IDENTICAL, "{} ends in a slash: it is a directory, not a whiteout"
+    N17 = (
+        "N17",
+        _IDENTICAL,
+        "the input holds no entry, but more bytes after its end marker: it may not be a layer tar",
+    )
+    N18 = "N18", _REFUSED, "a path is longer than 4095 bytes"
 
     __hash__ = object.__hash__  # by identity: that of Enum costs several times as much
 

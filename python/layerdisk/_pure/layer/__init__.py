@@ -11,7 +11,7 @@ from ..units import InodeNumber
 from . import attributes
 from .merge import Merge
 from .name import EntryName, components, is_aufs, is_aufs_file
-from .paths import Paths
+from .paths import MAX_PATH_LEN, Paths
 
 _LINK = ord("1")
 _DIRECTORY = int(FileType.DIRECTORY)
@@ -119,12 +119,14 @@ class LayerWriter:
     def _place(self, name: EntryName) -> tuple[InodeNumber, bytes] | None:
         """Return the directory and name of an entry; None for a whiteout, which is then done."""
         is_plain = name.is_plain(self._convert_whiteout)
-        if is_plain:
+        if is_plain and len(name.raw) <= MAX_PATH_LEN:
             known = self._remembered.get(name.directory)
             if known is not None and self._flags[known] & USED:
                 return known, name.file
         parts = name.parts()
         aufs = is_aufs(parts)
+        if self._convert_whiteout and not aufs and name.is_whiteout_directory():
+            self._faults.found_with(Fault.N16, quote(name.raw))
         if self._convert_whiteout and self._add_whiteout(name, parts, aufs):
             return None
         walked = self._paths.make_parents(parts)
@@ -165,6 +167,8 @@ class LayerWriter:
             if self._faults.reproduces(Fault.B10):
                 raise
             raise InvalidEntry(error.message, code=Fault.B10.code) from None  # hcsshim takes one in a file
+        if directory == self._merge.tree.root:
+            self._faults.found(Fault.N15)
         if self._merge.tree.is_dir(directory):
             return self._merge.make_opaque(directory)
         path = parts[:-1]

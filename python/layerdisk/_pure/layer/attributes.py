@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...errdefs import InvalidEntry, quote
-from ..ext4.format import acl, inode, timestamp, xattr
+from ..ext4.format import acl, capability, inode, timestamp, xattr
 from ..ext4.hcsshim import times as hcsshim_times
 from ..ext4.hcsshim import xattrs as hcsshim_xattrs
 from ..faults import Fault, Faults
@@ -16,6 +16,12 @@ from ..units import U32_MAX, Time
 # The attribute of a directory in which nothing of the lower layers shows. Source: Linux, overlayfs.
 OPAQUE = b"trusted.overlay.opaque"
 OPAQUE_VALUE = b"y"
+# Attributes by which overlayfs keeps its own books (N14).
+_OVERLAY_PREFIX = b"trusted.overlay."
+_USER_PREFIX = b"user."
+
+# Ids below zero that stand for others, modulo 2^32; -1 is nobody's.
+_NEGATIVE_IDS = range(-(1 << 31), -1)
 
 _DIRECTORY = int(FileType.DIRECTORY)
 _SYMLINK = int(FileType.SYMLINK)
@@ -73,8 +79,9 @@ def of_entry(entry: Entry, kind: int, target: bytes, faults: Faults) -> Attribut
     """
     uid, gid = entry.uid, entry.gid
     if not (0 <= uid <= U32_MAX and 0 <= gid <= U32_MAX):
-        _check_range("uid", uid, U32_MAX, faults, Fault.B17)
-        _check_range("gid", gid, U32_MAX, faults, Fault.B17)
+        for name, number in (("uid", uid), ("gid", gid)):
+            if number not in _NEGATIVE_IDS:
+                _check_range(name, number, U32_MAX, faults, Fault.B17)
     device = NO_DEVICE
     if kind in _DEVICES:
         _check_range("devmajor", entry.devmajor, inode.MAX_MAJOR, faults, Fault.N5)
@@ -91,7 +98,7 @@ def of_entry(entry: Entry, kind: int, target: bytes, faults: Faults) -> Attribut
         entry.size,
         target,
         device,
-        _xattrs(entry, faults) if entry.xattrs else {},
+        _xattrs(entry, kind, faults) if entry.xattrs else {},
     )
 
 
@@ -105,27 +112,44 @@ def _time(given: Time | None, faults: Faults) -> Time:
     return time
 
 
-def _xattrs(entry: Entry, faults: Faults) -> Xattrs:
+def _xattrs(entry: Entry, kind: int, faults: Faults) -> Xattrs:
     if faults.reproduces(Fault.B5):
         return dict(entry.xattrs)
-    xattrs: Xattrs = {}
-    for name, value in entry.xattrs:
-        index, _ = xattr.split_name(name)
-        if index == 0:
-            faults.found_with(Fault.N6, quote(name))
-            continue
-        xattr.check_name(name)
-        if name == xattr.SYSTEM_DATA:
-            faults.found(Fault.B19GivenData)
-            continue
-        if index != hcsshim_xattrs.split_name(name)[0]:
-            faults.found_with(Fault.N7, quote(name))
-        if name in acl.NAMES:
-            faults.found(Fault.B5)
-            if not acl.check(name, value):
-                continue
-        xattrs[name] = value
-    return xattrs
+    return {name: value for name, value in entry.xattrs if _is_kept(name, value, kind, faults)}
+
+
+def _is_kept(name: bytes, value: bytes, kind: int, faults: Faults) -> bool:
+    """Tell whether an xattr belongs on a node of that type; an error where it cannot be meant."""
+    index, _ = xattr.split_name(name)
+    if index == 0:
+        faults.found_with(Fault.N6, quote(name))
+        return False
+    xattr.check_name(name)
+    if name == xattr.SYSTEM_DATA:
+        faults.found(Fault.B19GivenData)
+        return False
+    if name.startswith(_OVERLAY_PREFIX):
+        faults.found_with(Fault.N14, quote(name))
+        return False
+    if name.startswith(_USER_PREFIX) and kind not in (_REGULAR, 0, _DIRECTORY):
+        faults.found_with(Fault.N12, quote(name))
+        return False
+    if index != hcsshim_xattrs.split_name(name)[0]:
+        faults.found_with(Fault.N7, quote(name))
+    if name == capability.NAME:
+        capability.check(value)
+    if name not in acl.NAMES:
+        return True
+    if kind == _SYMLINK:
+        faults.found(Fault.B5OnSymlink)
+        return False
+    faults.found(Fault.B5)
+    has_entries = acl.check(name, value)
+    if has_entries and name == acl.DEFAULT_NAME and kind != _DIRECTORY:
+        raise InvalidEntry(
+            "a default POSIX ACL is on something that is not a directory", code=Fault.B5Malformed.code
+        )
+    return has_entries
 
 
 def _check_range(field: str, value: int, largest: int, faults: Faults, fault: Fault) -> None:

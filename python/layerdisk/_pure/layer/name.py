@@ -43,6 +43,13 @@ class EntryName:
             return None
         return self.file[len(_WHITEOUT_PREFIX) :]
 
+    def is_whiteout_directory(self) -> bool:
+        """Tell whether the name would be a whiteout without the slash at its end."""
+        if self.file or not self.directory:
+            return False
+        name = EntryName(self.directory)
+        return name.is_opaque_marker() or name.hidden() is not None
+
     def is_plain(self, convert_whiteout: bool) -> bool:
         """Tell whether the file's name stands for itself.
 

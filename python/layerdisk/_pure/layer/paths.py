@@ -13,6 +13,10 @@ from .merge import Merge
 
 # Symlinks followed in one path. Source: containerd, continuity/fs/path.go.
 _MAX_SYMLINKS = 255
+# Steps of one path through symlinks: their targets could make a path of a few bytes a million steps long.
+_MAX_STEPS = 1 << 13
+# Longest path in bytes (N18). Source: Linux, PATH_MAX less the NUL.
+MAX_PATH_LEN = 4095
 
 
 class Walked(NamedTuple):
@@ -47,6 +51,7 @@ class Paths:
 
     def make_parents(self, parts: list[bytes]) -> Walked:
         """Make the directories above an entry that are not there yet; return the last of them."""
+        self._check_path(parts)
         made_before = self._tree.highest()
         walked = self._walk(parts[:-1], _MADE)
         if walked is None:
@@ -56,6 +61,13 @@ class Paths:
             plural = "y" if made == 1 else "ies"
             self._faults.found_with(Fault.B13, f"{made} parent director{plural}")
         return walked
+
+    def _check_path(self, parts: list[bytes]) -> None:
+        length = sum(map(len, parts)) + len(parts) - 1
+        if length > MAX_PATH_LEN and not self._faults.reproduces(Fault.N18):
+            raise InvalidEntry(
+                f"the path has {length} bytes, at most {MAX_PATH_LEN} are allowed", code=Fault.N18.code
+            )
 
     def directory_above(self, parts: list[bytes]) -> InodeNumber:
         """Return the directory above the last part, which must be there."""
@@ -92,9 +104,12 @@ class Paths:
         rest = parts[::-1]
         above: list[InodeNumber] = []
         directory = tree.root
-        followed = 0
+        followed = steps = 0
         while rest:
             part = rest.pop()
+            steps += 1
+            if steps > _MAX_STEPS:
+                raise InvalidEntry(f"the path leads through symlinks to more than {_MAX_STEPS} steps")
             if part in (b"", b"."):
                 continue
             if part == b"..":

@@ -69,6 +69,10 @@ class Reader(Stream):
         """Whether the stream ended between entries, or after one of the two zero blocks of the end marker."""
         return self._without_marker
 
+    def has_trailing_data(self) -> bool:
+        """Tell whether anything but zeros follows the end of the archive; read the stream to its end."""
+        return self._rest_has_data()
+
     def next_entry(self) -> Entry | None:
         """Return the next entry; what is left of the current one's data is skipped."""
         start: int | None = None

@@ -21,6 +21,14 @@ class Stream:
         """Return the bytes taken so far."""
         return self._before + self._at
 
+    def _rest_has_data(self) -> bool:
+        """Tell whether anything but zeros is left; read to the end."""
+        has_data = False
+        while self._available():
+            has_data = has_data or any(self._chunk[self._at :])
+            self._at = self._length
+        return has_data
+
     def _available(self) -> int:
         """Return the bytes left in the chunk, of the next one where there are none; 0 at the end."""
         left = self._length - self._at

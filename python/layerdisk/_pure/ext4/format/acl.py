@@ -11,7 +11,9 @@ from ....errdefs import InvalidEntry, quote
 from ...faults import Fault
 
 # Attributes that hold ACLs.
-NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
+# A default one is what is made in a directory gets.
+DEFAULT_NAME = b"system.posix_acl_default"
+NAMES = (b"system.posix_acl_access", DEFAULT_NAME)
 
 _XATTR_VERSION = 2
 _EXT4_VERSION = 1
@@ -21,10 +23,23 @@ _HEADER = struct.Struct("<I")
 _ENTRY = struct.Struct("<HHI")
 _SHORT_ENTRY = struct.Struct("<HH")
 assert (_HEADER.size, _ENTRY.size, _SHORT_ENTRY.size) == (4, 8, 4)
-# Tags whose entry names somebody: ACL_USER and ACL_GROUP.
-_NAMED = (0x02, 0x08)
-# Tags that name nobody: user object, group object, mask, other.
-_UNNAMED = (0x01, 0x04, 0x10, 0x20)
+# e_tag
+_USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+# Tags whose entry names somebody.
+_NAMED = (_USER, _GROUP)
+# Read, write, execute.
+_PERMISSIONS = 7
+# An id that stands for nobody.
+_NO_ID = 0xFFFFFFFF
+# What an entry has and what is expected -> what is expected next; 0 is the end.
+_NEXT = {
+    (_USER_OBJ, _USER_OBJ): _USER,
+    (_USER, _USER): _USER,
+    (_GROUP_OBJ, _USER): _GROUP,
+    (_GROUP, _GROUP): _GROUP,
+    (_MASK, _GROUP): _OTHER,
+    (_OTHER, _OTHER): 0,
+}
 
 
 def check(full_name: bytes, value: bytes) -> bool:
@@ -46,10 +61,32 @@ def check(full_name: bytes, value: bytes) -> bool:
     entries = value[_HEADER.size :]
     if len(entries) % _ENTRY.size:
         raise invalid(f"its length of {len(value)} bytes is not {_HEADER.size} + {_ENTRY.size} n")
-    for tag, _, _ in _ENTRY.iter_unpack(entries):
-        if tag not in _NAMED and tag not in _UNNAMED:
-            raise invalid(f"it has an entry with tag {tag:#x}")
+    wrong = _what_is_wrong(list(_ENTRY.iter_unpack(entries)))
+    if wrong:
+        raise invalid(wrong)
     return bool(entries)
+
+
+def _what_is_wrong(entries: list[tuple[int, int, int]]) -> str:
+    """Return what breaks the kernel's rules for entries, or "".
+
+    Source: kernel, fs/posix_acl.c, posix_acl_valid.
+    """
+    expected = _USER_OBJ if entries else 0
+    needs_mask = False
+    for position, (tag, permissions, owner) in enumerate(entries):
+        following = _NEXT.get((tag, expected))
+        if (tag, expected) == (_OTHER, _GROUP) and not needs_mask:
+            following = 0
+        if following is None:
+            return f"its entry {position} has tag {tag:#x}, which does not belong there"
+        expected = following
+        needs_mask |= tag in _NAMED
+        if permissions & ~_PERMISSIONS:
+            return f"its entry {position} has permissions {permissions:#x}, at most {_PERMISSIONS:#x} are allowed"
+        if tag in _NAMED and owner == _NO_ID:
+            return f"its entry {position} names nobody: the id is {_NO_ID}"
+    return "it ends before the entry for others" if expected else ""
 
 
 def to_ext4(value: bytes) -> bytes:
