@@ -93,7 +93,7 @@ class Fault(enum.Enum):
     N13 = "N13", _REFUSED, "a security.capability is malformed"
     N14 = "N14", _DIFFERS, "xattr {} is left out: it would steer the overlay that the image becomes a part of"
     N15 = "N15", _IDENTICAL, "an opaque marker in the root directory has no effect"
-    N16 = "N16", _IDENTICAL, "{} ends in a slash: it is a directory, not a whiteout"
+    N16 = "N16", _IDENTICAL, "{} ends in a slash: it is an ordinary entry, not a whiteout"
     N17 = (
         "N17",
         _IDENTICAL,

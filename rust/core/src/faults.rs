@@ -119,7 +119,7 @@ faults! {
     N13 "N13" Refused "a security.capability is malformed"
     N14 "N14" Differs "xattr {} is left out: it would steer the overlay that the image becomes a part of"
     N15 "N15" Identical "an opaque marker in the root directory has no effect"
-    N16 "N16" Identical "{} ends in a slash: it is a directory, not a whiteout"
+    N16 "N16" Identical "{} ends in a slash: it is an ordinary entry, not a whiteout"
     N17 "N17" Identical "the input holds no entry, but more bytes after its end marker: it may not be a layer tar"
     N18 "N18" Refused "a path is longer than 4095 bytes"
 }
