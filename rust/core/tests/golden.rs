@@ -9,34 +9,53 @@ use common::{Entry, archive, image_of};
 use layerdisk_core::faults::FaultSet;
 use layerdisk_core::options::Options;
 
+/// Width of the column of field names.
+const NAME_LEN: usize = 34;
+
 /// The image that a dump shows: what it does not show is zero.
 fn image_of_dump(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/golden/{name}.txt"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let size = text.lines().nth(1).and_then(|line| line.strip_suffix(" bytes")).unwrap();
     let mut image = vec![0; size.parse().unwrap()];
-    let mut last: (usize, Vec<u8>) = (0, Vec::new());
-    for line in text.lines() {
-        if let Some((_, end)) = line.split_once("the same up to ") {
-            let (start, row) = &last;
-            let end = usize::from_str_radix(end, 16).unwrap();
-            for at in (start + row.len()..=end).step_by(row.len()) {
-                image[at..at + row.len()].copy_from_slice(row);
-            }
-        } else if let Some((offset, row)) = row_of(line) {
-            image[offset..offset + row.len()].copy_from_slice(&row);
-            last = (offset, row);
+    for line in text.lines().skip(2) {
+        assert!(!line.starts_with('*'), "no dump has equal rows so far: {line}");
+        let Some((offset, rest)) = line.split_once("  ") else { continue };
+        let offset = usize::from_str_radix(offset, 16).unwrap();
+        if let Some(bits) = rest.strip_prefix("bits ").or(rest.strip_prefix("bit ")) {
+            let (first, last) = bits.split_once(" to ").unwrap_or((bits, bits));
+            let (first, last) = (first.parse::<usize>().unwrap(), last.parse::<usize>().unwrap());
+            let start = offset - first / 8;
+            (first..=last).for_each(|bit| image[start + bit / 8] |= 1 << (bit % 8));
+        } else {
+            let bytes = row(rest).unwrap_or_else(|| value(&rest[NAME_LEN..]));
+            image[offset..offset + bytes.len()].copy_from_slice(&bytes);
         }
     }
     image
 }
 
-/// `00000400  20 00 ...  text`: an offset, and up to 16 bytes in a column of 47 characters.
-fn row_of(line: &str) -> Option<(usize, Vec<u8>)> {
-    let (offset, rest) = line.split_once("  ")?;
-    let offset = usize::from_str_radix(offset, 16).ok().filter(|_| offset.len() == 8)?;
-    let column = rest.get(..rest.len().min(47))?;
-    Some((offset, column.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()))
+/// Up to 16 bytes in hexadecimal digits.
+fn row(text: &str) -> Option<Vec<u8>> {
+    let byte = |digits: &str| u8::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 2);
+    let (digits, _) = text.split_once("  ")?;
+    digits.split(' ').map(byte).collect()
+}
+
+/// A number, without the zeros at its end, or text in quotes.
+fn value(text: &str) -> Vec<u8> {
+    let Some(text) = text.strip_prefix('"') else {
+        let number = text.split(" = ").next().unwrap();
+        return number.parse::<u64>().unwrap().to_le_bytes().to_vec();
+    };
+    let mut parts = text.strip_suffix('"').unwrap().split("\\x");
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        let (digits, text) = part.split_at(2);
+        bytes.push(u8::from_str_radix(digits, 16).unwrap());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
 }
 
 fn assert_golden(name: &str, entries: &[Entry], options: &Options) {
