@@ -33,8 +33,8 @@ CORE = {
     "stream": "error",
     "layer": "faults stream layer/attributes layer/merge layer/name layer/paths tar tree "
     "ext4/storage error sink units",
-    "layer/attributes": "faults tar tree ext4/format/acl ext4/format/capability ext4/format/inode ext4/format/timestamp "
-    "ext4/format/xattr ext4/hcsshim ext4/hcsshim/times ext4/hcsshim/xattrs error units",
+    "layer/attributes": "faults tar tree ext4/format/acl ext4/format/capability ext4/format/inode "
+    "ext4/format/timestamp ext4/format/xattr ext4/hcsshim ext4/hcsshim/times ext4/hcsshim/xattrs error units",
     "layer/merge": "faults layer/attributes tree ext4/storage ext4/format/features ext4/format/xattr "
     "ext4/hcsshim ext4/hcsshim/times ext4/hcsshim/xattrs error sink units",
     "layer/name": "",
