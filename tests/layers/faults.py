@@ -303,7 +303,7 @@ FAULTS = [
         regular(".wh..wh.aufs"),
         directory("d"),
         directory("d/.wh..wh..opq/"),
-        findings="B18",
+        findings="B18 N16",
     ),
     layer("B19-inline-again", regular("f", pattern(100)), regular("f", pattern(90)), findings="B9"),
     layer(
