@@ -155,7 +155,7 @@ PLAIN = [
         symlink("a/.wh.link", "x"),
         hardlink("a/.wh.hard", "nowhere"),
         regular("new/.wh.in-implicit"),
-        findings="B13",
+        findings="B13 N16",
     ),
     layer("whiteout-longest-name", regular(b".wh." + b"n" * 251)),
     layer(
