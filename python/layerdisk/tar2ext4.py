@@ -180,6 +180,7 @@ def convert_and_compute_root_digest(
     convert_whiteout: bool = True,
     maximum_disk_size: int = 128 * 1024**3,
     verity: Verity | None = None,
+    reopen: Callable[[], Readable] | None = None,
     progress: Callable[[int], object] | None = None,
     core: str | None = None,
 ) -> RootDigest:
@@ -192,6 +193,8 @@ def convert_and_compute_root_digest(
         convert_whiteout: as in `convert`; hcsshim does.
         maximum_disk_size: as in `convert`; hcsshim takes 128 GiB.
         verity: parameters of the hashes; by default hcsshim's.
+        reopen: called to read the tar once more, where hcsshim's disk differs. Without it a reader that can seek is
+            rewound, and for any other both disks are computed at once, which takes longer.
         progress: as in `convert`.
         core: as in `convert`.
 
@@ -211,7 +214,7 @@ def convert_and_compute_root_digest(
         convert_whiteout=convert_whiteout,
         maximum_disk_size=_clamped(maximum_disk_size),
     )
-    return compute_root_digest(reader, options, verity, progress, choose(core)[1])
+    return compute_root_digest(reader, reopen, options, verity, progress, choose(core)[1])
 
 
 def result_of(fields: dict[str, Any]) -> ConvertResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ def test_root_hash_of_a_layer_is_hcsshims(oracle: Oracle, core: str, layer: Laye
         assert [finding.code for finding in ours.findings] == [finding.code for finding in right.findings]
         if all(finding.identical for finding in right.findings):
             assert str(right) == theirs.result
+
+
+@pytest.mark.parametrize(
+    "name", ["B13-parents", "B9-file-again", "B9-whiteout-twice", "every-type", "cut-in-data"]
+)
+def test_readers_that_seek_or_are_opened_again_give_the_same(core: str, name: str) -> None:
+    tar = layers.BY_NAME[name].tar
+    once = attempt_root(tar, core, reproduce_defects=True)
+    for reader, reopen in [(io.BytesIO(tar), None), (BytesReader(tar), lambda: BytesReader(tar))]:
+        try:
+            again: Any = convert_and_compute_root_digest(reader, reopen=reopen, core=core)
+        except errdefs.LayerdiskError as error:
+            again = error
+        assert repr(again) == repr(once)
 
 
 def attempt_root(tar: bytes, core: str, *, reproduce_defects: bool) -> Any:

@@ -63,6 +63,15 @@ def _root(layer: str, options: argparse.Namespace, shown: Bars | None) -> Any:
 
     with open_input(layer) as file:
         report = None if shown is None else follow(shown, layer, file)
+
+        def reopen() -> Any:
+            file.seek(0)
+            return decompress(file)
+
         return convert_and_compute_root_digest(
-            decompress(file), reproduce_defects=not options.no_defects, progress=report, core=options.core
+            decompress(file),
+            reproduce_defects=not options.no_defects,
+            reopen=reopen if file.seekable() else None,
+            progress=report,
+            core=options.core,
         )

@@ -99,16 +99,55 @@ def open_hashes(
 
 
 def compute_root_digest(
-    reader: Any, options: Options, verity: Verity | None, progress: Callable[[int], object] | None, core: Core
+    reader: Any,
+    reopen: Callable[[], Any] | None,
+    options: Options,
+    verity: Verity | None,
+    progress: Callable[[int], object] | None,
+    core: Core,
 ) -> RootDigest:
-    """Convert into nothing; with hcsshim's faults also without them, which is what gives findings."""
+    """Convert into nothing: without hcsshim's faults, which gives findings, and with them where they differ."""
     hashed = options._replace(verity=(verity or Verity()).options())
+    right = hashed._replace(reproduce_defects=False)
     if not options.reproduce_defects:
-        return _root_digest(core.convert(reader, None, hashed, progress), [])
+        return _root_digest(core.convert(reader, None, right, progress), None)
+    again = reopen or _rewind(reader)
+    if again is None:
+        return _both_at_once(reader, hashed, progress, core)
+    try:
+        found = _root_digest(core.convert(reader, None, right, progress), None)
+    except ConversionError as error:
+        findings: tuple[Finding, ...] = (_refusal(error),)
+    else:
+        if all(finding.identical for finding in found.findings):
+            return found  # the image is hcsshim's to the byte
+        findings = found.findings
+    return _root_digest(core.convert(again(), None, hashed, progress), findings)
+
+
+def _rewind(reader: Any) -> Callable[[], Any] | None:
+    """Return what brings a reader back to where it is; None for one that cannot seek."""
+    try:
+        if not reader.seekable():
+            return None
+        start = reader.tell()
+    except (AttributeError, OSError):
+        return None
+
+    def again() -> Any:
+        reader.seek(start)
+        return reader
+
+    return again
+
+
+def _both_at_once(
+    reader: Any, hashed: Options, progress: Callable[[int], object] | None, core: Core
+) -> RootDigest:
+    """Convert with and without faults side by side, as a stream that cannot be read twice needs."""
     tee = _Tee(reader)
-    second = threading.Thread(
-        target=tee.run, args=(core, options._replace(reproduce_defects=False)), daemon=True
-    )
+    options = hashed._replace(reproduce_defects=False, verity=None)
+    second = threading.Thread(target=tee.run, args=(core, options), daemon=True)
     second.start()
     try:
         fields = core.convert(tee, None, hashed, progress)
@@ -118,7 +157,18 @@ def compute_root_digest(
     return _root_digest(fields, tee.findings())
 
 
-def _root_digest(fields: dict[str, Any], findings: list[Finding]) -> RootDigest:
+def _refusal(error: ConversionError) -> Finding:
+    """Return the finding that stands for a refusal: hcsshim takes the layer, unless it refuses it too."""
+    return Finding(
+        code=error.code or "",
+        entry=error.entry or "",
+        offset=error.offset or 0,
+        message=error.message,
+        identical=False,
+    )
+
+
+def _root_digest(fields: dict[str, Any], findings: tuple[Finding, ...] | None) -> RootDigest:
     from ..tar2ext4 import result_of
 
     stored = fields.pop("verity")
@@ -129,7 +179,9 @@ def _root_digest(fields: dict[str, Any], findings: list[Finding]) -> RootDigest:
         size=result.size,
         image_size=result.image_size,
         data_blocks=stored["data_blocks"],
-        findings=tuple(_with_history(finding) for finding in findings or result.findings),
+        findings=tuple(
+            _with_history(finding) for finding in (result.findings if findings is None else findings)
+        ),
     )
 
 
@@ -146,7 +198,7 @@ class _Tee:
         self._reader = reader
         self._pieces: queue.Queue[bytes] = queue.Queue(_PIECES_AHEAD)
         self._stopped = threading.Event()
-        self._findings: list[Finding] = []
+        self._findings: tuple[Finding, ...] = ()
 
     def read(self, size: int) -> bytes | None:
         """Give the first conversion its bytes, and keep them for the second."""
@@ -170,24 +222,13 @@ class _Tee:
         from ..tar2ext4 import result_of
 
         try:
-            self._findings = list(
-                result_of(core.convert(_Second(self._pieces), None, options, None)).findings
-            )
+            self._findings = result_of(core.convert(_Second(self._pieces), None, options, None)).findings
         except ConversionError as error:
-            # hcsshim takes what is refused here; whether it does, the other conversion says.
-            self._findings = [
-                Finding(
-                    code=error.code or "",
-                    entry=error.entry or "",
-                    offset=error.offset or 0,
-                    message=error.message,
-                    identical=False,
-                )
-            ]
+            self._findings = (_refusal(error),)
         finally:
             self._stopped.set()
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> tuple[Finding, ...]:
         """Return them, when the second conversion is through."""
         return self._findings
 
