@@ -37,7 +37,8 @@ LONGEST_XATTR_NAME = (
     255  # XATTR_NAME_MAX, prefix included: the kernel lists longer ones but does not read them
 )
 EMPTY_ACL_BYTES = 4  # an ACL without entries is none
-OPAQUE = b"trusted.overlay.opaque"
+OVERLAY_PREFIX = b"trusted.overlay."  # overlayfs's own, which no layer is to set by itself
+OPAQUE = OVERLAY_PREFIX + b"opaque"
 
 
 @dataclass
@@ -202,7 +203,9 @@ def node_of(entry: dict[str, Any], kind: bytes) -> Node:
         setattr(node, f"{key}_ns", kernel_time(entry[key]))
     for xattr in entry["xattrs"] or []:
         name, value = base64.b64decode(xattr["name"]), base64.b64decode(xattr["value"])
-        if name not in KERNEL_NAMES or len(value) > EMPTY_ACL_BYTES:
+        if name in KERNEL_NAMES and (format == stat.S_IFLNK or len(value) <= EMPTY_ACL_BYTES):
+            continue
+        if not name.startswith(OVERLAY_PREFIX):
             node.xattrs[name] = value
     if format == stat.S_IFREG:
         node.size, node.content = entry["size"], entry["content"]

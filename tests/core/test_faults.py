@@ -6,12 +6,15 @@ import functools
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import layers
 import pytest
 from layerdisk import errdefs
 from layerdisk._core import Core, choose
+from layerdisk._pure.ext4.finish import inode_table
+from layerdisk._pure.ext4.layout.hcsshim import HCSSHIM
 from layerdisk._pure.faults import Fault, Faults, Report
 from layerdisk.options import Options
 from layerdisk.tar2ext4 import convert
@@ -22,7 +25,7 @@ FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
 
 # Rows whose layers are too large to be converted here; tests/oracle compares them with hcsshim.
 LARGE = {"B1", "B23", "N2"}
-# A row whose layer would need 16,777,216 entries: the arithmetic has a test of its own.
+# A row whose layer would need 16,777,216 entries, or 8 GB: below, what finds it is asked for so many.
 TOO_LARGE = {"B22"}
 
 
@@ -113,6 +116,16 @@ def test_there_is_a_layer_for_each_row(core: str, fault: Fault) -> None:
 def test_every_code_that_is_met_is_in_the_table(core: str) -> None:
     refusals = {f"refused {fault.code}" for fault in Fault if fault.report is Report.REFUSED} | {"refused N1"}
     assert set(met(core)) <= {fault.name for fault in Fault} | refusals
+
+
+@pytest.mark.parametrize(("inodes", "codes"), [(2_000_000, set()), (16_777_217, {"B22"})])
+def test_inode_tables_of_4_gib_and_more_are_found(inodes: int, codes: set[str]) -> None:
+    faults = Faults(frozenset())
+    tree: Any = SimpleNamespace(highest=lambda: inodes)
+    storage: Any = SimpleNamespace(layout=HCSSHIM)
+    groups = inode_table.choose_groups(tree, storage, faults, 1000)
+    assert {one.fault.code for one in faults.findings} == codes
+    assert groups.table_bytes >= inodes * 256
 
 
 # The collector.

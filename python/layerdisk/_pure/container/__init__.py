@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import assert_never
 
 from ..sink import Sink
 from . import vhd
@@ -21,8 +20,6 @@ class Container(enum.Enum):
         match self:
             case Container.RAW | Container.VHD:
                 return 0
-            case _:
-                assert_never(self)
 
     def epilogue(self, sink: Sink, length: int, unique_id: Callable[[], bytes]) -> int:
         """Write what goes after a payload of `length` bytes; return the length of the whole.
@@ -35,5 +32,3 @@ class Container(enum.Enum):
             case Container.VHD:
                 sink.write_at(length, memoryview(vhd.footer(length, unique_id())))
                 return length + vhd.FOOTER_LEN
-            case _:
-                assert_never(self)

@@ -8,7 +8,7 @@
     ..           directories, depth first
     T            inode tables of all groups
     M            per group: block bitmap, inode bitmap
-    ..N          zeros up to the first block of the last group, where that lies behind
+    ..N          zeros up to the first block of the last group, where that comes later
 
 Features: ext_attr, sparse_super2 | filetype, extents, flex_bg, [inline_data] | large_file, huge_file,
 extra_isize, read-only, [dir_nlink]. No journal, no checksums, no UUID, no times.

@@ -29,7 +29,7 @@ class Output:
         self.sink = sink
         sink.may_change(0, start * BLOCK_SIZE)  # what is before the start is written last
         self.maximum = maximum
-        # What was gathered, `_fill` bytes of it; behind them it is zero. `_offset`: of its first byte, a
+        # What was gathered, `_fill` bytes of it; after them it is zero. `_offset`: of its first byte, a
         # multiple of the block size.
         self._buffer = memoryview(bytearray(_BUFFER_LEN))
         self._fill = 0
@@ -41,7 +41,7 @@ class Output:
         return self._offset + self._fill
 
     def block(self) -> BlockNumber:
-        """Give the block at the position, which is block aligned between entries."""
+        """Return the block at the position, which is block aligned between entries."""
         block = (self._offset + self._fill) // BLOCK_SIZE
         if block > U32_MAX:
             raise self.exceeded()
@@ -52,7 +52,7 @@ class Output:
         self.sink.may_change(self.position, BLOCK_SIZE)
 
     def check_room(self, length: int) -> None:
-        """Raise DiskSizeExceeded where so many bytes more are not possible."""
+        """Raise DiskSizeExceeded where this many bytes more do not fit."""
         if self.position + length > self.maximum:
             raise self.exceeded()
 

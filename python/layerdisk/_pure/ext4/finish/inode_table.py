@@ -47,7 +47,7 @@ def write(tree: Tree, storage: Storage, faults: Faults) -> TablePlan:
         case Tables.AFTER_DATA:
             output = storage.output
     table = output.block()
-    chosen = _choose_groups(tree, storage, faults, table)
+    chosen = choose_groups(tree, storage, faults, table)
     highest = tree.highest()
     for first in range(1, highest + 1, _BATCH):
         numbers = range(first, min(first + _BATCH, highest + 1))
@@ -60,7 +60,8 @@ def write(tree: Tree, storage: Storage, faults: Faults) -> TablePlan:
     return _plan(storage, chosen, table)
 
 
-def _choose_groups(tree: Tree, storage: Storage, faults: Faults, table: BlockNumber) -> Groups:
+def choose_groups(tree: Tree, storage: Storage, faults: Faults, table: BlockNumber) -> Groups:
+    """Return the groups of an image whose inode tables start at that block."""
     wrapping = geometry.groups(table, tree.highest())
     if faults.reproduces(Fault.N2):
         return wrapping

@@ -62,7 +62,6 @@ _ORIGINAL_LEN = 128
 EXTRA_ISIZE = LEN - INODE_REGION_LEN - 4 - _ORIGINAL_LEN
 assert EXTRA_ISIZE == 24
 _U32_MAX = 0xFFFF_FFFF
-_BLOCKS = BlockUnit.BLOCKS
 _NO_XATTRS = bytes(INODE_REGION_LEN)
 NO_BLOCKS = bytes(60)
 
@@ -91,27 +90,15 @@ def encode(
     number: InodeNumber,
     layout: Layout,
 ) -> bytes:
-    """Return the bytes of an inode.
+    """Return the bytes of an inode; what is what is said by the fields' names in the structure.
 
-    Args:
-        mode: type and permissions.
-        uid: owner.
-        gid: its group.
-        size: in bytes.
-        links: at most MAX_LINKS, or more where hcsshim cuts them.
-        blocks: of the file system: data, extent blocks and xattr block.
-        flags: except for the one that the unit of i_blocks needs.
-        i_block: up to 60 bytes.
-        xattr_block: 0 for none.
-        atime: encoded, like the next two.
-        ctime: change time.
-        mtime: also the creation time.
-        xattrs: their region, if there are any.
-        number: its own.
-        layout: of the image.
+    `links` are at most MAX_LINKS, or more where hcsshim cuts them; `blocks` are those of data, extents and xattrs;
+    `flags` lack the one that the unit of i_blocks needs; times are encoded, mtime being the creation time too;
+    `xattrs` is their region.
     """
-    if layout.block_unit is _BLOCKS:
-        flags |= FLAG_HUGE_FILE
+    match layout.block_unit:
+        case BlockUnit.BLOCKS:
+            flags |= FLAG_HUGE_FILE
     checksum = 0
     while True:
         packed = _STRUCT.pack(
