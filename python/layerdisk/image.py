@@ -9,19 +9,23 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._jobs import Jobs
 from .cancel import Cancellation
 from .descriptor import Descriptor, Platform
 from .diff import ApplyOpt, with_blob_progress, with_cancel, with_diff_id, with_progress
 from .io import TEMPORARY_SUFFIX
-from .lcow import LAYER_FILE, MOUNT_TYPE, LcowDiffer
+from .lcow import LAYER_FILE, MOUNT_TYPE, LcowDiffer, grant_vm_group_access
+from .media_types import is_encrypted
 from .mount import Mount
 from .platforms import parse_platform
 from .sources.choose import find_image
 from .sources.layout import LayoutDirectory
 from .sources.manifest import Image, Layer
+
+if TYPE_CHECKING:
+    from .cache import Cache
 
 __all__ = ["AppliedLayer", "Image", "Layer", "LayerProgress", "apply_image", "read_image"]
 
@@ -34,11 +38,13 @@ class AppliedLayer:
         source: of the blob.
         applied: of the plain tar.
         path: of the file.
+        is_cached: it was copied from a cache; then its blob was not read.
     """
 
     source: Descriptor
     applied: Descriptor
     path: str
+    is_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ def apply_image(
     *,
     options: Callable[[Descriptor], Sequence[ApplyOpt]] = lambda _: (),
     workers: int | None = None,
+    cache: Cache | None = None,
     progress: Callable[[int], object] | None = None,
     layer_progress: Callable[[LayerProgress], object] | None = None,
     cancel: Cancellation | None = None,
@@ -103,6 +110,8 @@ def apply_image(
         make_differ: called once for every blob.
         options: apply options for each layer's blob, such as its payloads.
         workers: layers at a time; by default as many as there are processors.
+        cache: where disks are taken from and stored, except those of encrypted layers. Whose disk is there is told by
+            the diffID in the image's config; that the blob has that diffID is checked when it is converted only.
         progress: called with the bytes of all plain tars together so far; its exceptions end the work.
         layer_progress: called with how far one layer is; its exceptions end the work. Neither is called by two
             threads at once.
@@ -125,17 +134,30 @@ def apply_image(
             return {index: apply_layer(folder.path, index, layer) for index, layer in folder.layers.items()}
 
     def apply_layer(path: str, index: int, layer: Layer) -> AppliedLayer:
-        applied = make_differ().apply(
-            layer.descriptor,
-            [Mount(MOUNT_TYPE, path, options=("rw", "parentLayerPaths=null"))],
-            with_progress(lambda count: report.update(index, layer, tar_bytes=count)),
-            with_blob_progress(lambda count: report.update(index, layer, blob_bytes=count)),
-            with_diff_id(layer.diff_id),
-            with_cancel(stop),
-            *options(layer.descriptor),
-        )
+        differ = make_differ()
+        disk = os.path.join(path, LAYER_FILE)
+
+        def convert() -> dict[str, Any]:
+            return differ.apply(
+                layer.descriptor,
+                [Mount(MOUNT_TYPE, path, options=("rw", "parentLayerPaths=null"))],
+                with_progress(lambda count: report.update(index, layer, tar_bytes=count)),
+                with_blob_progress(lambda count: report.update(index, layer, blob_bytes=count)),
+                with_diff_id(layer.diff_id),
+                with_cancel(stop),
+                *options(layer.descriptor),
+            ).to_json()
+
+        if cache is None or is_encrypted(layer.descriptor.media_type):
+            applied, is_cached = convert(), False
+        else:
+            cached = cache.result(layer.diff_id, differ.conversion, convert, disk=disk, cancel=stop)
+            applied, is_cached = cached.result, cached.is_hit
+            if is_cached:
+                grant_vm_group_access(disk)
+                report.update(index, layer, blob_bytes=layer.descriptor.size)
         report.update(index, layer, is_done=True)
-        return AppliedLayer(layer.descriptor, applied, os.path.join(path, LAYER_FILE))
+        return AppliedLayer(layer.descriptor, Descriptor.from_json(applied), disk, is_cached)
 
     jobs = Jobs(
         [functools.partial(apply, folder) for folder in folders], workers or os.cpu_count() or 1, stop

@@ -277,7 +277,7 @@ class OutputFile:
             for name in os.listdir(self._directory):
                 if pattern.fullmatch(name):
                     with contextlib.suppress(OSError):  # somebody else removes it, or may not be asked
-                        _remove_unless_locked(os.path.join(self._directory, name))
+                        remove_unless_locked(os.path.join(self._directory, name))
 
     @staticmethod
     def _unlink(path: str) -> None:
@@ -321,7 +321,12 @@ def fsync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def _remove_unless_locked(path: str) -> None:
+def remove_unless_locked(path: str) -> None:
+    """Remove a file, unless somebody has it locked.
+
+    Raises:
+        OSError: it cannot be opened or removed.
+    """
     if sys.platform == "win32":
         os.unlink(path)  # fails while somebody has it open
         return

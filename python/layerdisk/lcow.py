@@ -10,7 +10,8 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from . import errdefs, media_types, tar2ext4
 from ._vmgroup import grant_vm_group_access
@@ -68,11 +69,20 @@ class LcowDiffer:
     ) -> None:
         self._store = store
         self._processors = tuple(processors)
-        self._maximum_disk_size = maximum_disk_size
-        self._layout = layout
-        self._reproduce_defects = reproduce_defects
-        self._append_dm_verity = append_dm_verity
+        self._conversion: dict[str, Any] = {
+            "convert_whiteout": True,
+            "append_vhd_footer": True,
+            "append_dm_verity": append_dm_verity,
+            "maximum_disk_size": maximum_disk_size,
+            "layout": layout,
+            "reproduce_defects": reproduce_defects,
+        }
         self._core = core
+
+    @property
+    def conversion(self) -> Mapping[str, Any]:
+        """All that makes other bytes of the same tar: keywords of tar2ext4.convert."""
+        return MappingProxyType(self._conversion)
 
     def apply(
         self,
@@ -146,12 +156,7 @@ class LcowDiffer:
             result = tar2ext4.convert(
                 tar,
                 output.file,
-                convert_whiteout=True,
-                append_vhd_footer=True,
-                append_dm_verity=self._append_dm_verity,
-                maximum_disk_size=self._maximum_disk_size,
-                layout=self._layout,
-                reproduce_defects=self._reproduce_defects,
+                **self._conversion,
                 progress=watch.progress,
                 core=self._core,
             )

@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 Payload: TypeAlias = Literal["tar", "raw"]
 # How the file system is laid out.
 Layout: TypeAlias = Literal["hcsshim"]
+# Grows with every change of the bytes that a layout gives, so that caches do not give out older ones.
+LAYOUT_VERSIONS: dict[Layout, int] = {"hcsshim": 1}
 # What is put around the file system: nothing, or the footer of a fixed VHD.
 Container: TypeAlias = Literal["raw", "vhd"]
 

@@ -88,6 +88,15 @@ def add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def add_cache(command: argparse.ArgumentParser) -> None:
+    """Add the option that says where results are shared."""
+    command.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="folder, or URL that fsspec knows, of results to share (default: LAYERDISK_CACHE, else none)",
+    )
+
+
 def add_conversion_options(command: argparse.ArgumentParser) -> None:
     """Add the options that converting and applying have in common."""
     command.add_argument(

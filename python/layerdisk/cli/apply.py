@@ -7,11 +7,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._options import CONVERSION_OPTIONS, add_command, add_conversion_options, add_json, given
+from ._options import CONVERSION_OPTIONS, add_cache, add_command, add_conversion_options, add_json, given
 from ._progress import LayerBars, bars, blob_name
 from ._show import print_json
 
 if TYPE_CHECKING:
+    from ..cache import Cache
     from ..content import Provider
     from ..descriptor import Platform
     from ..lcow import LcowDiffer
@@ -22,6 +23,8 @@ _EXAMPLE = """
 layerdisk apply IMAGE_LAYOUT --to DISKS
 # the same of one image in what `docker save` wrote
 layerdisk apply docker-archive:images.tar:alpine:latest --to DISKS
+# the same, with the disks that an earlier run left in a cache
+layerdisk apply IMAGE_LAYOUT --to DISKS --cache CACHE
 # one layer of a content store, to DISK/layer.vhd
 layerdisk apply STORE --digest sha256:... --to DISK
 """
@@ -62,6 +65,7 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="decrypt with ctd-decoder and the keys in this directory",
     )
+    add_cache(apply)
     add_conversion_options(apply)
     add_json(apply)
 
@@ -104,9 +108,19 @@ def _apply_image(options: argparse.Namespace) -> None:
             options.to,
             lambda: _differ(opened.source, options),
             options=lambda blob: [with_decryption(blob)],
+            cache=_cache(options),
             layer_progress=None if shown is None else LayerBars(shown, opened.image.layers),
         )
     _print_applied([(layer.applied, layer.path) for layer in layers], options.json)
+
+
+def _cache(options: argparse.Namespace) -> Cache | None:
+    where = options.cache or os.environ.get("LAYERDISK_CACHE")
+    if not where:
+        return None
+    from ..cache import Cache
+
+    return Cache(where)
 
 
 def _platform(text: str) -> Platform:

@@ -8,8 +8,8 @@ from typing import Any
 from ._options import add_command, make_parser
 
 _SHELLS = ("bash", "zsh", "tcsh", "fish", "powershell")
-_FILES = ("input", "output", "image", "store")
-_FOLDERS = ("to", "decryption_keys_path")
+_FILES = ("input", "output", "image", "store", "images", "manifest")
+_FOLDERS = ("to", "decryption_keys_path", "cache")
 
 _EXAMPLE = """
 # for this bash, and for every later one
