@@ -25,6 +25,7 @@ __all__ = [
     "AlreadyExists",
     "AppliedLayer",
     "BinaryProcessor",
+    "Cache",
     "Canceled",
     "Cancellation",
     "ConversionError",
@@ -67,11 +68,13 @@ __all__ = [
     "VhdFooter",
     "__version__",
     "apply_image",
+    "cache",
     "cancel",
     "containerd",
     "content",
     "convert",
     "convert_and_compute_root_digest",
+    "convert_many",
     "convert_to_vhd",
     "core_name",
     "decompress",
@@ -81,6 +84,7 @@ __all__ = [
     "errdefs",
     "ext4_file_system_size",
     "findings",
+    "fleet",
     "host_platform",
     "image",
     "inspect_image",
@@ -95,6 +99,7 @@ __all__ = [
     "open_image",
     "options",
     "parse_platform",
+    "places",
     "platforms",
     "read_ext4_superblock",
     "read_footer",
@@ -108,6 +113,7 @@ __all__ = [
 TYPE_CHECKING = False  # as type checkers know it; to import typing for it would take longer than the rest
 if TYPE_CHECKING:
     from . import (
+        cache,
         cancel,
         containerd,
         content,
@@ -117,6 +123,7 @@ if TYPE_CHECKING:
         dmverity,
         errdefs,
         findings,
+        fleet,
         image,
         inspection,
         io,
@@ -125,12 +132,14 @@ if TYPE_CHECKING:
         mount,
         names,
         options,
+        places,
         platforms,
         registry,
         sources,
         tar2ext4,
         vhd,
     )
+    from .cache import Cache
     from .cancel import Cancellation
     from .content import LocalStore
     from .descriptor import Descriptor, Platform
@@ -163,6 +172,7 @@ if TYPE_CHECKING:
         Unknown,
     )
     from .findings import Finding
+    from .fleet import convert_many
     from .image import AppliedLayer, Image, Layer, LayerProgress, apply_image, read_image
     from .inspection import Inspection, inspect_image
     from .lcow import LcowDiffer
@@ -214,6 +224,9 @@ _NAMES = {
     "layerdisk.names": "",
     "layerdisk.platforms": "host_platform parse_platform",
     "layerdisk.sources": "OpenedImage open_image",
+    "layerdisk.cache": "Cache",
+    "layerdisk.fleet": "convert_many",
+    "layerdisk.places": "",
     "layerdisk.cancel": "Cancellation",
     "layerdisk.findings": "Finding",
     "layerdisk.options": "",

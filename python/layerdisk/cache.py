@@ -104,7 +104,8 @@ class Cache:
 
         Args:
             diff_id: of the layer, a digest of SHA-256.
-            options: all that makes another result of the same layer, as JSON has it; "layout" must be among them.
+            options: all that makes another result of the same layer, each as JSON has it, or
+                with a repr that says all of it; "layout" must be among them.
             make: returns the result, as JSON has it, and where `disk` is given, makes that file.
             disk: path of the disk that belongs to the result; it gets the stored one's content, which is compared with
                 its digest on the way.
@@ -273,7 +274,7 @@ def _entry(name: str, files: Iterable[PlaceFile]) -> CacheEntry:
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr).encode()
 
 
 def _sha256(value: Any) -> str:

@@ -122,8 +122,8 @@ class Row(NamedTuple):
 
 # The modules whose names `import layerdisk` offers.
 _OFFERED = (
-    "cancel containerd content decompress descriptor diff dmverity errdefs findings image inspection io lcow "
-    "media_types mount names options platforms registry sources tar2ext4 vhd"
+    "cache cancel containerd content decompress descriptor diff dmverity errdefs findings fleet image inspection io "
+    "lcow media_types mount names options places platforms registry sources tar2ext4 vhd"
 )
 
 FACE = {
@@ -135,8 +135,8 @@ FACE = {
     "__main__": Row("cli"),
     "cli": Row(
         "",
-        late="cli/_options cli/_show cli/convert cli/inspect cli/apply cli/roothash cli/verity cli/serve "
-        "cli/completion errdefs",
+        late="cli/_options cli/_show cli/convert cli/inspect cli/apply cli/roothash cli/verity cli/fleet cli/cache "
+        "cli/serve cli/completion errdefs",
     ),
     "cli/_input": Row("cli/_progress errdefs"),
     "cli/convert": Row("cli/_input cli/_options cli/_progress cli/_show", late="tar2ext4 decompress"),
@@ -145,9 +145,11 @@ FACE = {
     "cli/inspect": Row("cli/_names cli/_options cli/_show", late="inspection", for_types="inspection vhd"),
     "cli/apply": Row(
         "cli/_options cli/_progress cli/_show",
-        late="lcow image sources content descriptor platforms mount diff errdefs",
-        for_types="content descriptor lcow",
+        late="cache lcow image sources content descriptor platforms mount diff errdefs",
+        for_types="cache content descriptor lcow",
     ),
+    "cli/cache": Row("cli/_options cli/_show", late="cache errdefs", for_types="cache"),
+    "cli/fleet": Row("cli/_options cli/_show", late="fleet errdefs", for_types="fleet"),
     "cli/completion": Row("cli/_options", late="cli"),
     "cli/_names": Row(""),
     "cli/_options": Row("", late="__init__"),
@@ -159,8 +161,13 @@ FACE = {
         for_types="dmverity options",
     ),
     "image": Row(
-        "_jobs cancel lcow sources/choose sources/layout sources/manifest platforms descriptor mount diff io"
+        "_jobs cancel lcow sources/choose sources/layout sources/manifest platforms descriptor media_types "
+        "mount diff io",
+        for_types="cache",
     ),
+    "cache": Row("cancel descriptor errdefs io options places"),
+    "fleet": Row("cache cancel errdefs image io lcow places sources"),
+    "places": Row("errdefs io names"),
     "_jobs": Row("cancel errdefs"),
     "cancel": Row("errdefs"),
     "sources": Row("", for_types="sources/manifest sources/name sources/open"),
@@ -293,6 +300,9 @@ CLOCKS_AND_CHANCE = {
     "_jobs": "time",  # how long to wait for jobs that were canceled
     "cli/_progress": "time",  # when the bars were last drawn
     "cli/inspect": "datetime",  # the times in an image, for people
+    "cli/cache": "datetime",  # when an entry was used, for people
+    "fleet": "time",  # how long to wait before the next attempt
+    "places": "datetime os.urandom time",  # the name of a temporary file; how long to wait for a lock
     "lcow": "time",  # how long it took, for the log
     "containerd/content": "datetime",  # when a blob was written
     "content/protocols": "datetime",  # the type of times
@@ -313,6 +323,8 @@ CLOCKS_AND_CHANCE = {
 REQUIREMENTS = {
     "cli/_progress": "rich",
     "cli/completion": "shtab",
+    "cli/fleet": "distributed",
+    "places": "fsspec",
     "decompress/gzip": "isal",
     "decompress/zstd": "zstandard",
     "containerd/content": "grpc",

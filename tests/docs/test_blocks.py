@@ -46,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / name).symlink_to(tmp_path / "tests" / "data" / "oci")
     shutil.copy(DATA / "layer.tar.gz", tmp_path)
     (tmp_path / "layer.tar").write_bytes(gzip.decompress((DATA / "layer.tar.gz").read_bytes()))
+    (tmp_path / "IMAGES.txt").write_text("oci:IMAGE_LAYOUT:hello\n")
     for name in ("DIRECTORY", "snapshot", "ROOT"):
         (tmp_path / name).mkdir()
     save(tmp_path / "images.tar", "alpine:latest")

@@ -21,6 +21,8 @@ COMMANDS = {
     "apply": "layerdisk.cli.apply",
     "roothash": "layerdisk.cli.roothash",
     "verity": "layerdisk.cli.verity",
+    "fleet": "layerdisk.cli.fleet",
+    "cache": "layerdisk.cli.cache",
     "serve": "layerdisk.cli.serve",
     "completion": "layerdisk.cli.completion",
 }
