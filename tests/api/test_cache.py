@@ -21,6 +21,7 @@ from layerdisk.cache import Cache, CacheEntry
 from layerdisk.cancel import Cancellation
 from layerdisk.cli import main
 from layerdisk.content import LocalStore
+from layerdisk.dmverity import Verity
 from layerdisk.errdefs import Canceled, InvalidArgument
 from layerdisk.image import Image, Layer, apply_image, read_image
 from layerdisk.lcow import DEFAULT_MAXIMUM_DISK_SIZE, LcowDiffer
@@ -381,6 +382,15 @@ def test_other_options_are_not_a_hit(tmp_path: Path) -> None:
     assert apply(layout, image, tmp_path / "two", cache, maximum_disk_size=1 << 30) == [False, False]
     assert apply(layout, image, tmp_path / "two", cache, reproduce_defects=True) == [False, False]
     assert apply(layout, image, tmp_path / "two", cache, core="python") == [True, True]
+
+
+def test_options_that_are_not_json_make_another_entry(tmp_path: Path) -> None:
+    layout, cache = Layout(tmp_path / "layout"), Cache(tmp_path / "cache")
+    image = read_image(layout.index(layout.image()))
+    for salt in (bytes(32), b"salt"):
+        verity = Verity(salt=salt)
+        assert apply(layout, image, tmp_path / "one", cache, append_dm_verity=verity) == [False]
+        assert apply(layout, image, tmp_path / "two", cache, append_dm_verity=verity) == [True]
 
 
 def test_encrypted_layers_are_not_cached(tmp_path: Path) -> None:
