@@ -52,17 +52,22 @@ __all__ = [
     "NoProcessor",
     "NotFound",
     "NotReproducible",
+    "NotVeritySuperBlock",
     "OpenedImage",
     "OutOfRange",
     "Payload",
     "PermissionDenied",
     "Platform",
     "ResourceExhausted",
+    "RootHashReadFailure",
+    "SuperBlockParseFailure",
+    "SuperBlockReadFailure",
     "TruncatedStream",
     "TruncatedTar",
     "Unauthenticated",
     "Unavailable",
     "Unknown",
+    "VerificationFailed",
     "Verity",
     "VerityInfo",
     "VhdFooter",
@@ -162,14 +167,19 @@ if TYPE_CHECKING:
         NoProcessor,
         NotFound,
         NotReproducible,
+        NotVeritySuperBlock,
         OutOfRange,
         PermissionDenied,
         ResourceExhausted,
+        RootHashReadFailure,
+        SuperBlockParseFailure,
+        SuperBlockReadFailure,
         TruncatedStream,
         TruncatedTar,
         Unauthenticated,
         Unavailable,
         Unknown,
+        VerificationFailed,
     )
     from .findings import Finding
     from .fleet import convert_many
@@ -213,10 +223,11 @@ _NAMES = {
     "layerdisk.descriptor": "Descriptor Platform",
     "layerdisk.diff": "BinaryProcessor Payload ocicrypt_decoders",
     "layerdisk.mount": "Mount",
-    "layerdisk.errdefs": "Aborted AlreadyExists Canceled ConversionError DataLoss DeadlineExceeded DiskSizeExceeded "
-    "FailedPrecondition Internal InvalidArgument InvalidEntry InvalidTar LayerdiskError NoProcessor NotFound "
-    "NotReproducible OutOfRange PermissionDenied ResourceExhausted TruncatedStream TruncatedTar Unauthenticated "
-    "Unavailable Unknown",
+    "layerdisk.errdefs": "Aborted AlreadyExists Canceled ConversionError DataLoss DeadlineExceeded "
+    "DiskSizeExceeded FailedPrecondition Internal InvalidArgument InvalidEntry InvalidTar LayerdiskError "
+    "NoProcessor NotFound NotReproducible NotVeritySuperBlock OutOfRange PermissionDenied "
+    "ResourceExhausted RootHashReadFailure SuperBlockParseFailure SuperBlockReadFailure TruncatedStream "
+    "TruncatedTar Unauthenticated Unavailable Unknown VerificationFailed",
     "layerdisk.containerd": "",
     "layerdisk.decompress": "",
     "layerdisk.io": "",

@@ -72,9 +72,10 @@ def test_dir_has_the_public_names_and_no_others() -> None:
 
 def test_tab_completes() -> None:
     completer = rlcompleter.Completer({"layerdisk": layerdisk})
-    matches = [completer.complete("layerdisk.conv", state) for state in range(4)]
+    matches = [completer.complete("layerdisk.conv", state) for state in range(5)]
     assert [match and match.rstrip("()") for match in matches] == [
         "layerdisk.convert",
+        "layerdisk.convert_and_compute_root_digest",
         "layerdisk.convert_many",
         "layerdisk.convert_to_vhd",
         None,
