@@ -14,7 +14,7 @@ python3 -m venv "$work/venv"
 api=$(cd "$work" && go mod download -json "github.com/containerd/containerd/api@$version" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
 
 root=layerdisk/containerd/api # renamed, since `types` and `services` at the top would hide other packages
-files=(types/mount types/descriptor services/diff/v1/diff services/content/v1/content services/snapshots/v1/snapshots services/images/v1/images)
+files=(types/mount types/descriptor services/diff/v1/diff services/content/v1/content services/snapshots/v1/snapshots services/images/v1/images services/leases/v1/leases)
 for file in "${files[@]}"; do
     mkdir -p "$work/in/$root/$(dirname "$file")"
     sed "s#import \"types/#import \"$root/types/#" "$api/$file.proto" > "$work/in/$root/$file.proto"

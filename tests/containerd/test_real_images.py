@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tarfiles
 from debian import debian_layer
+from layerdisk.dmverity import read_dm_verity_info
 from oci import busybox_layers, oci_archive
 from stack import Stack, running
 
@@ -105,3 +106,26 @@ def test_a_service_that_is_stopped_lets_an_apply_end(newest_programs: Path, tmp_
         assert [path.name for path in applied] in (["layer.vhd"], [])
         if applied:
             assert b'msg="diff applied"' in stack.service_log()
+
+
+def test_verity_disks_are_checked_before_they_are_mounted(
+    newest_programs: Path, image: Callable[[str], Path]
+) -> None:
+    name = "example.test/busybox:1"
+    with running(Stack(newest_programs, "overlay", "--verity")) as stack:
+        stack.ctr("image", "import", "--local", "--snapshotter", "layerdisk", image("+gzip"))
+        disks = sorted(stack.root.glob("snapshots/*/layer.vhd"))
+        infos = [read_dm_verity_info(disk) for disk in disks]
+        assert len({info.root_digest for info in infos}) == 3
+        assert see(stack, "layerdisk", name, "cat /etc/b") == ["TWO"]
+        stack.wait_until(lambda: not stack.mounts())
+        with open(disks[0], "r+b") as disk:
+            disk.seek(infos[0].hash_offset // 2)
+            byte = disk.read(1)[0]
+            disk.seek(-1, os.SEEK_CUR)
+            disk.write(bytes([byte ^ 1]))
+        arguments = ("run", "--rm", "--snapshotter", "layerdisk", name, "c", "/bin/true")
+        refused = stack.ctr(*arguments, check=False)
+        assert refused.returncode != 0
+        assert b"code=DATA_LOSS" in stack.service_log()
+        assert str(stack.root) not in refused.stderr

@@ -275,7 +275,7 @@ FACE = {
     "containerd/server": Row(
         "containerd/api containerd/config containerd/content containerd/diff_service containerd/metrics "
         "containerd/snapshot_service containerd/snapshots/snapshotter containerd/upper content errdefs",
-        late="lcow tar2ext4",
+        late="lcow tar2ext4 dmverity",
     ),
     "containerd/service": Row("containerd/content containerd/metrics errdefs"),
     "containerd/snapshot_service": Row(
@@ -304,7 +304,7 @@ CLOCKS_AND_CHANCE = {
     "fleet": "time",  # how long to wait before the next attempt
     "places": "datetime os.urandom time",  # the name of a temporary file; how long to wait for a lock
     "lcow": "time",  # how long it took, for the log
-    "containerd/content": "datetime",  # when a blob was written
+    "containerd/content": "datetime uuid.uuid4",  # when a blob was written; the name of a lease
     "content/protocols": "datetime",  # the type of times
     "content/ingest_files": "datetime os.urandom",  # when a blob was written; the names of temporary files
     "io": "os.urandom",  # the name of the temporary file

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -18,8 +19,13 @@ from ..descriptor import Descriptor, parse_digest
 from ..errdefs import AlreadyExists, DataLoss, LayerdiskError, from_grpc
 from .api.services.content.v1 import content_pb2, content_pb2_grpc
 from .api.services.images.v1 import images_pb2, images_pb2_grpc
+from .api.services.leases.v1 import leases_pb2, leases_pb2_grpc
 
 NAMESPACE_HEADER = "containerd-namespace"
+LEASE_HEADER = "containerd-lease"
+# Source: containerd core/metadata/gc.go, core/leases.
+_EXPIRE_LABEL = "containerd.io/gc.expire"
+_LEASE_SECONDS = 3600
 MAX_MESSAGE_BYTES = 16 << 20  # containerd's own limit
 _CALL_SECONDS = 60
 # containerd takes up to 16 MiB in a message; smaller ones keep memory low.
@@ -38,6 +44,7 @@ class ContentClient:
 
     def __init__(self, channel: grpc.Channel, namespace: str) -> None:
         self._stub = content_pb2_grpc.ContentStub(channel)  # type: ignore[no-untyped-call]
+        self._leases = leases_pb2_grpc.LeasesStub(channel)  # type: ignore[no-untyped-call]
         self._metadata = ((NAMESPACE_HEADER, namespace),)
 
     def info(self, digest: str) -> Info:
@@ -106,9 +113,10 @@ class ContentClient:
                 action=content_pb2.COMMIT, ref=ref, offset=size, total=size, expected=expected, labels=final
             )
 
+        metadata = (*self._metadata, (LEASE_HEADER, self._lease()))
         try:
             with _errors():
-                for _ in self._stub.Write(requests(), metadata=self._metadata):
+                for _ in self._stub.Write(requests(), metadata=metadata):
                     pass
         except AlreadyExists:
             self._label(f"sha256:{digest.hexdigest()}", labels())
@@ -117,6 +125,18 @@ class ContentClient:
                 raise failed[0] from None
             raise
         return f"sha256:{digest.hexdigest()}", size
+
+    def _lease(self) -> str:
+        """Return a lease that keeps a new blob until the client has named it, and then expires by itself.
+
+        The client's own lease does not reach a proxy plugin.
+        """
+        expires = datetime.now(UTC) + timedelta(seconds=_LEASE_SECONDS)
+        labels = {_EXPIRE_LABEL: expires.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        request = leases_pb2.CreateRequest(id=f"layerdisk-{uuid.uuid4()}", labels=labels)
+        with _errors():
+            answer = self._leases.Create(request, metadata=self._metadata, timeout=_CALL_SECONDS)
+        return str(answer.lease.id)
 
     def abort(self, ref: str) -> None:
         """Give an ingest up; nothing happens where there is none."""

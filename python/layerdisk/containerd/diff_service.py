@@ -93,16 +93,17 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
         snapshot = self._snapshotter.active_of_directory(mount.source)
         disk_path = self._snapshotter.paths(snapshot.id).disk
         known = self._known(desc, payloads, stated_namespace(context), disk_path)
-        findings: Counter[str] = Counter()
+        results: list[ConvertResult] = []
         if known is None:
             with self._slot(context), _canceled_with(context) as cancel:
-                applied = self._convert(namespace, desc, mount, payloads, cancel, findings)
-            known = Disk(applied.digest, applied.size)
+                applied = self._convert(namespace, desc, mount, payloads, cancel, results.append)
+            known = Disk(applied.digest, applied.size, root_hash_of(results[0]))
             self._snapshotter.disks.add(desc.digest, known, disk_path)
             how = "converted"
         else:
             how = "linked"
         self._snapshotter.set_disk(snapshot.id, known.diff_id, known.root_hash)
+        findings = _counted(results)
         seconds = time.monotonic() - started
         self.metrics.applied(how, known.size, seconds, findings.items())
         _log.info(
@@ -167,21 +168,16 @@ class DiffService(diff_pb2_grpc.DiffServicer, Service):
         mount: Mount,
         payloads: Mapping[str, Payload],
         cancel: Cancellation,
-        findings: Counter[str],
+        on_result: Callable[[ConvertResult], object],
     ) -> Descriptor:
         differ = LcowDiffer(
             _CancelableStore(self._stores(namespace), cancel),
             processors=self._processors,
             **self._differ_options,
         )
-
-        def count(result: ConvertResult) -> None:
-            for finding in result.findings:
-                findings[finding.code] += finding.count
-
         # Decoders need to know what they decrypt, also where the client tells them nothing.
         payloads = {**decryption_payloads(desc), **payloads}
-        return differ.apply(desc, [mount], payloads=payloads, cancel=cancel, on_result=count)
+        return differ.apply(desc, [mount], payloads=payloads, cancel=cancel, on_result=on_result)
 
     def _changed(self, request: diff_pb2.DiffRequest) -> str:
         """Return the directory that holds what the right mounts have more than the left ones."""
@@ -229,6 +225,20 @@ def _canceled_with(context: grpc.ServicerContext) -> Iterator[Cancellation]:
     if not context.add_callback(functools.partial(cancel.cancel, "the call was canceled")):
         raise Canceled("the call was canceled")
     yield cancel
+
+
+def root_hash_of(result: ConvertResult) -> str:
+    """Return the root hash of a disk in hexadecimal digits, "" for one without a verity tree."""
+    return "" if result.verity is None else result.verity.root_digest
+
+
+def _counted(results: Sequence[ConvertResult]) -> Counter[str]:
+    """Return how many findings there are of each code."""
+    counted: Counter[str] = Counter()
+    for result in results:
+        for finding in result.findings:
+            counted[finding.code] += finding.count
+    return counted
 
 
 def _while_active(pieces: LayerStream, context: grpc.ServicerContext) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from ..content import LocalStore
-from ..errdefs import AlreadyExists, FailedPrecondition, InvalidArgument
+from ..errdefs import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument
 from .api.services.diff.v1 import diff_pb2_grpc
 from .api.services.snapshots.v1 import snapshots_pb2_grpc
 from .config import MAX_SOCKET_PATH_BYTES, ServeConfig, read_processors
@@ -64,8 +64,14 @@ class Server:
         config = self._config
         self._resources.enter_context(_sole_user(config.root))
         options = dict(config.differ_options)
+        if config.verity:
+            options["append_dm_verity"] = True
         snapshotter = Snapshotter(
-            config.root, config.mode, form=_form(options), convert_upper=_convert_upper(options)
+            config.root,
+            config.mode,
+            form=_form(options),
+            convert_upper=_convert_upper(options),
+            check_disk=check_disk if config.verity else None,
         )
         self._resources.callback(snapshotter.close)
         channel = connect(config.containerd_address)
@@ -163,6 +169,19 @@ def _convert_upper(options: dict[str, Any]) -> Callable[[str, str], str]:
         return ""
 
     return convert_upper
+
+
+def check_disk(disk: str, root_hash: str) -> None:
+    """Check a disk before its first mount, without a device of the kernel's: every block against the root hash.
+
+    Raises:
+        DataLoss: the disk is not the one that was made; the message names the first bad block.
+    """
+    from ..dmverity import verify
+
+    if not root_hash:
+        raise DataLoss("the disk has no root hash: it was made without --verity")
+    verify(disk, root_hash)
 
 
 @contextlib.contextmanager
