@@ -37,18 +37,21 @@ class ReadintoReader:
         return count
 
 
-class Methods:
-    """An object with the given methods and nothing else."""
-
+class _Methods:
     def __init__(self, **methods: Any) -> None:
         vars(self).update(methods)
+
+
+def Methods(**methods: Any) -> Any:
+    """Return an object with the given methods and nothing else."""
+    return _Methods(**methods)
 
 
 class Boom(BaseException):
     """No Exception even."""
 
 
-def file(path: str | Path, mode: str, buffering: int = -1) -> IO[bytes]:
+def file(path: str | Path, mode: str, buffering: int = -1) -> Any:
     """A file that the test closes."""
     return open(path, mode, buffering)
 

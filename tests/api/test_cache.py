@@ -371,7 +371,7 @@ def test_an_image_comes_from_the_cache_byte_by_byte(tmp_path: Path) -> None:
     layout.path(descriptor.digest).unlink()
     assert apply(layout, image, tmp_path / "two", cache) == [True]
     [disk] = (tmp_path / "two").glob("*/layer.vhd")
-    options = {"convert_whiteout": True, "append_vhd_footer": True}
+    options: dict[str, Any] = {"convert_whiteout": True, "append_vhd_footer": True}
     assert disk.read_bytes() == image_of(LAYER, maximum_disk_size=DEFAULT_MAXIMUM_DISK_SIZE, **options)
 
 

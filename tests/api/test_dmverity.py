@@ -273,6 +273,7 @@ def test_containerd_sidecar() -> None:
     assert json.loads(INFO.containerd_sidecar()) == {"roothash": "ab" * 32, "hashoffset": 163840}
     salted = VerityInfo(**(INFO._asdict() | {"salt": "0102"}))
     assert json.loads(salted.containerd_sidecar())["salt"] == "0102"
+    wrong: Any
     for wrong in [BARE, VerityInfo(**(INFO._asdict() | {"uuid": "00000000-0000-0000-0000-000000000000"}))]:
         with pytest.raises(errdefs.InvalidArgument, match="a superblock with a UUID"):
             wrong.containerd_sidecar()
@@ -295,11 +296,12 @@ def test_kata_volume() -> None:
             "offset": 163840,
         },
     }
-    for changes, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"data_blocks": 2**32}, "Kata takes 1 to 4294967295"),
         ({"hash_offset": 4096}, "after the data"),
         ({"separate": True}, "in the same file"),
-    ]:
+    ]
+    for changes, message in cases:
         with pytest.raises(errdefs.InvalidArgument, match=message):
             VerityInfo(**(INFO._asdict() | changes)).kata_volume("/x")
     with pytest.raises(errdefs.InvalidArgument, match="the volume type"):
@@ -318,6 +320,7 @@ def test_x_kata_options() -> None:
 
 def test_confcom_layers() -> None:
     assert json.loads(dmverity.confcom_layers([INFO, "EF" * 32])) == {"layers": ["ab" * 32, "ef" * 32]}
+    wrong: Any
     for wrong in [BARE, VerityInfo(**(INFO._asdict() | {"salt": "11"})), "ab", "zz" * 32]:
         with pytest.raises(errdefs.InvalidArgument):
             dmverity.confcom_layers([wrong])

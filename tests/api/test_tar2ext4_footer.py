@@ -88,7 +88,7 @@ def test_a_footer_that_finds_room_for_a_part_only_is_taken_back(
     try:
         with contextlib.nullcontext(path) if buffering is None else open(path, "r+b", buffering) as image:
             with pytest.raises(OSError) as caught:
-                convert_to_vhd(image)  # type: ignore[arg-type]
+                convert_to_vhd(image)
             assert path.read_bytes() == LAYER
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

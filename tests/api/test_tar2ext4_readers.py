@@ -29,7 +29,7 @@ def no_read(size: int) -> bytes:
     raise AssertionError("read is called although there is readinto")
 
 
-def all_at_once(path: Path) -> Methods:
+def all_at_once(path: Path) -> Any:
     pieces = iter([path.read_bytes(), b""])
     return Methods(read=lambda size: next(pieces))
 

@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pytest
 from common import LAYER, assert_untouched, image_of
@@ -220,7 +220,7 @@ class Sub(io.FileIO):
 def patched(path: Path) -> Any:
     writer = file(path, "w+b")
     write = writer.write
-    writer.write = lambda data: write(bytes(byte ^ 255 for byte in data))  # type: ignore[method-assign, assignment]
+    writer.write = lambda data: write(bytes(byte ^ 255 for byte in data))
     return writer
 
 
@@ -256,7 +256,7 @@ def test_a_temporary_file_is_written_directly(core: str) -> None:
 
 
 WRONG: dict[str, Callable[[Any, str], object]] = {
-    "layout": lambda writer, core: convert(io.BytesIO(LAYER), writer, layout="typo", core=core),
+    "layout": lambda writer, core: convert(io.BytesIO(LAYER), writer, layout=cast("Any", "typo"), core=core),
     "unique id": lambda writer, core: convert(io.BytesIO(LAYER), writer, vhd_unique_id=b"short", core=core),
     "core": lambda writer, core: convert(io.BytesIO(LAYER), writer, core=core + "?"),
     "reader": lambda writer, core: convert(None, writer, core=core),  # type: ignore[arg-type]

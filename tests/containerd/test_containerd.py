@@ -182,13 +182,13 @@ def test_a_namespace_gets_no_disk_of_a_blob_that_it_does_not_have(
             if "uncompressed" in line
         )
         with grpc.insecure_channel(f"unix:{stack.directory / 'l.sock'}") as channel:
-            snapshots = snapshots_pb2_grpc.SnapshotsStub(channel)
+            snapshots = snapshots_pb2_grpc.SnapshotsStub(channel)  # type: ignore[no-untyped-call]
             mounts = snapshots.Prepare(snapshots_pb2.PrepareSnapshotRequest(key="x")).mounts
             layer = "application/vnd.oci.image.layer.v1.tar+gzip"
             request = diff_pb2.ApplyRequest(
                 diff=descriptor_pb2.Descriptor(media_type=layer, digest=blob, size=1), mounts=mounts
             )
-            apply = diff_pb2_grpc.DiffStub(channel).Apply
+            apply = diff_pb2_grpc.DiffStub(channel).Apply  # type: ignore[no-untyped-call]
             with pytest.raises(grpc.RpcError) as caught:
                 apply(request, metadata=[("containerd-namespace", "elsewhere")])
             assert caught.value.code() is grpc.StatusCode.NOT_FOUND

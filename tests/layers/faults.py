@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tarfiles import (
     ACL_ACCESS,
     ACL_DEFAULT,
@@ -29,6 +31,12 @@ def xattr_set(*names: str, size: int = 1) -> dict[str, bytes]:
 
 
 CAPABILITY = b"\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+# What cannot have xattrs of the user.
+N12_NODES: dict[str, Callable[[dict[str, bytes]], bytes]] = {
+    "symlink": lambda xattrs: symlink("symlink", "target", xattrs=xattrs),
+    "device": lambda xattrs: char_device("device", 1, 2, xattrs=xattrs),
+    "fifo": lambda xattrs: fifo("fifo", xattrs=xattrs),
+}
 MIXED = ["user", "trusted", "security", "system"]
 FAULTS = [
     layer(
@@ -371,14 +379,10 @@ FAULTS = [
     *(
         layer(
             f"N12-user-xattr-{name}",
-            make(name, *arguments, xattrs={"user.a": b"1", "trusted.a": b"2"}),
+            make({"user.a": b"1", "trusted.a": b"2"}),
             findings="N12",
         )
-        for make, name, arguments in [
-            (symlink, "symlink", ("target",)),
-            (char_device, "device", (1, 2)),
-            (fifo, "fifo", ()),
-        ]
+        for name, make in N12_NODES.items()
     ),
     *(
         layer(f"N13-capability-{name}", regular("f", xattrs={"security.capability": value}), refusal="N13")

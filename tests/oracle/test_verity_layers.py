@@ -42,6 +42,7 @@ def test_root_hash_of_a_layer_is_hcsshims(oracle: Oracle, core: str, layer: Laye
 def test_readers_that_seek_or_are_opened_again_give_the_same(core: str, name: str) -> None:
     tar = layers.BY_NAME[name].tar
     once = attempt_root(tar, core, reproduce_defects=True)
+    reader: Any
     for reader, reopen in [(io.BytesIO(tar), None), (BytesReader(tar), lambda: BytesReader(tar))]:
         try:
             again: Any = convert_and_compute_root_digest(reader, reopen=reopen, core=core)
