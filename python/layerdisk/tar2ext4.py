@@ -349,7 +349,7 @@ class Ext4SuperBlock(NamedTuple):
         if self.s_log_block_size > _LARGEST_LOG_BLOCK_SIZE:
             raise InvalidArgument(
                 f"not an ext4 file system: s_log_block_size is {self.s_log_block_size},"
-                f" at most {_LARGEST_LOG_BLOCK_SIZE} is possible"
+                f" it must be at most {_LARGEST_LOG_BLOCK_SIZE}"
             )
         return 1024 << self.s_log_block_size
 

@@ -43,7 +43,7 @@ BAD: dict[str, tuple[bytes, type[errdefs.ConversionError], str | None, str | Non
         None,
         None,
         LATER,
-        r'tar header at byte 1536000: field size is no number of 64 bits: "12x45678901\x00"',
+        r'tar header at byte 1536000: field size is not a number of 64 bits: "12x45678901\x00"',
     ),
     "size": (
         D + header("usr/bin/x", replace={124: base256(-5, 12)}),
@@ -126,7 +126,7 @@ BAD: dict[str, tuple[bytes, type[errdefs.ConversionError], str | None, str | Non
         "B16",
         "l",
         512,
-        'tar entry "l" at byte 512:' + " the symlink's target has 4096 bytes, 1 to 4095 are possible",
+        'tar entry "l" at byte 512:' + " the symlink's target has 4096 bytes, it must have 1 to 4095",
     ),
     "device": (
         D + char_device("c", 4096, 1),
@@ -134,7 +134,7 @@ BAD: dict[str, tuple[bytes, type[errdefs.ConversionError], str | None, str | Non
         "N5",
         "c",
         512,
-        'tar entry "c" at byte 512: devmajor is 4096, 0 to 4095 are possible',
+        'tar entry "c" at byte 512: devmajor is 4096, it must be 0 to 4095',
     ),
     "disk": (
         D + regular("usr/bin/x", bytes(DISK)),

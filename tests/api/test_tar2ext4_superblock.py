@@ -147,5 +147,5 @@ def test_a_block_size_that_no_file_system_has_is_refused(tmp_path: Path, log_blo
     assert read_ext4_superblock(data).s_log_block_size == log_block_size
     with pytest.raises(errdefs.InvalidArgument) as caught:
         ext4_file_system_size(io.BytesIO(data))
-    reason = f"s_log_block_size is {log_block_size}, at most 6 is possible"
+    reason = f"s_log_block_size is {log_block_size}, it must be at most 6"
     assert str(caught.value) == f"not an ext4 file system: {reason}"

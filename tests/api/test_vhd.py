@@ -91,7 +91,7 @@ def test_what_is_no_file_system_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("log_block_size", [7, 2**32 - 1])
 def test_a_block_size_that_no_file_system_has_is_refused(image: Path, log_block_size: int) -> None:
     change(image, S_LOG_BLOCK_SIZE, log_block_size)
-    with pytest.raises(InvalidArgument, match=f"s_log_block_size is {log_block_size}, at most 6 is possible"):
+    with pytest.raises(InvalidArgument, match=f"s_log_block_size is {log_block_size}, it must be at most 6"):
         inspect_image(image)
 
 

@@ -16,6 +16,8 @@ from tarfiles import archive, regular
 
 Program = Callable[[str], str]
 
+# Their xattrs fill the inode and a block, so that there is no room for data in the inode beside them.
+NO_ROOM_FOR_DATA = {"xattr-sizes"}
 CHECKED = [one for one in layers.SMALL if one.refusal is None]
 
 
@@ -26,6 +28,9 @@ def test_e2fsck_finds_only_the_known_padding(
     image = scratch / "e2fsck.img"
     for inline_data in [False, True]:
         ours = attempt(layer.tar, image, core=core, convert_whiteout=True, inline_data=inline_data)
+        if inline_data and layer.name in NO_ROOM_FOR_DATA:
+            assert getattr(ours.error, "code", None) == "B15"
+            continue
         assert ours.error is None
         assert complaints(program("e2fsck"), image) == [], f"inline_data={inline_data}"
 

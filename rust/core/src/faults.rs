@@ -69,7 +69,7 @@ macro_rules! faults {
 }
 
 faults! {
-    B1 "B1" Differs "hcsshim points the extents behind the first 340 to wrong blocks"
+    B1 "B1" Differs "hcsshim points the extents after the first 340 to wrong blocks"
     B2 "B2" Differs "hcsshim orders the entries of the xattr block so that the kernel misses some"
     B3 "B3" Differs "hcsshim stores a wrong time for {} s"
     B4 "B4" Differs "hcsshim stores a wrong time for {} s"
@@ -77,7 +77,7 @@ faults! {
     B5 "B5" Differs "hcsshim stores POSIX ACLs in a form that the kernel refuses"
     B5Malformed "B5" Refused "a POSIX ACL is malformed"
     B5OnSymlink "B5" Differs "the POSIX ACL of a symlink is left out: Linux has none there"
-    B6 "B6" Differs "hcsshim loses xattrs of the directory behind one with an empty stored name"
+    B6 "B6" Differs "hcsshim loses xattrs of the directory after one with an empty stored name"
     B7GlobalHeader "B7" Differs "hcsshim makes a file of a global header"
     B7VolumeLabel "B7" Differs "hcsshim makes a file of a volume label"
     B7DumpDirectory "B7" Differs "hcsshim makes a file of a GNU dump directory"
@@ -107,12 +107,13 @@ faults! {
     B24CutPadding "B24" Refused "the archive ends in the padding of an entry"
     B24CutHeaders "B24" Refused "the archive ends between an extended header and its entry"
     N1 "N1" Differs "hcsshim crashes when it reads the directory's xattrs again"
-    N2 "N2" Differs "hcsshim computes a wrong number of groups for so many inodes"
+    N2 "N2" Differs "hcsshim computes a wrong number of groups for this many inodes"
     N3Marker "N3" Differs "hcsshim changes the directory's times when it marks it as opaque"
     N3Parent "N3" Differs "hcsshim changes the times that it copies to a parent directory"
     N4 "N4" Refused "hcsshim names the file that it makes of a global header at random"
     N5 "N5" Refused "a device number is outside of what ext4 can hold"
     N6 "N6" Differs "xattr {} has a prefix that Linux does not know: left out"
+    N6NoName "N6" Differs "xattr {} has a prefix and no name, which Linux refuses: left out"
     N7 "N7" Differs "hcsshim stores xattr {} as a part of an ACL"
     N11 "N11" Refused "a name holds a NUL byte"
     N12 "N12" Differs "xattr {} is left out: Linux has user xattrs on files and directories only"

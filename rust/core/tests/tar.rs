@@ -87,7 +87,7 @@ fn what_cannot_be_meant_is_refused_with_what_was_found() {
         ),
         (
             Entry { device: (4096, 0), ..Entry::new(b'3', "c") },
-            "N5 tar entry \"c\" at byte 0: devmajor is 4096, 0 to 4095 are possible",
+            "N5 tar entry \"c\" at byte 0: devmajor is 4096, it must be 0 to 4095",
         ),
         (
             Entry::file("f", b"").xattr("security.capability", b"1"),
@@ -100,7 +100,7 @@ fn what_cannot_be_meant_is_refused_with_what_was_found() {
         ),
         (
             Entry::file("f", b"").record("uid", b"-1"),
-            "B17 tar entry \"f\" at byte 0: uid is -1, 0 to 4294967295 are possible",
+            "B17 tar entry \"f\" at byte 0: uid is -1, it must be 0 to 4294967295",
         ),
         (
             Entry::file("f", b"").xattr(&format!("user.{long}"), b""),

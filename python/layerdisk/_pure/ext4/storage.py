@@ -121,7 +121,7 @@ class Storage:
         faults = self._faults
         if not 0 < len(target) <= _MAX_TARGET_LEN and not faults.reproduces(Fault.B16):
             raise InvalidEntry(
-                f"the symlink's target has {len(target)} bytes, 1 to {_MAX_TARGET_LEN} are possible",
+                f"the symlink's target has {len(target)} bytes, it must have 1 to {_MAX_TARGET_LEN}",
                 code=Fault.B16.code,
             )
         if len(target) <= self.layout.max_short_target_len:

@@ -120,9 +120,12 @@ def _xattrs(entry: Entry, kind: int, faults: Faults) -> Xattrs:
 
 def _is_kept(name: bytes, value: bytes, kind: int, faults: Faults) -> bool:
     """Tell whether an xattr belongs on a node of that type; an error where it cannot be meant."""
-    index, _ = xattr.split_name(name)
+    index, rest = xattr.split_name(name)
     if index == 0:
         faults.found_with(Fault.N6, quote(name))
+        return False
+    if name.endswith(b".") and not rest:
+        faults.found_with(Fault.N6NoName, quote(name))
         return False
     xattr.check_name(name)
     if name == xattr.SYSTEM_DATA:
@@ -154,4 +157,4 @@ def _is_kept(name: bytes, value: bytes, kind: int, faults: Faults) -> bool:
 
 def _check_range(field: str, value: int, largest: int, faults: Faults, fault: Fault) -> None:
     if not 0 <= value <= largest and not faults.reproduces(fault):
-        raise InvalidEntry(f"{field} is {value}, 0 to {largest} are possible", code=fault.code)
+        raise InvalidEntry(f"{field} is {value}, it must be 0 to {largest}", code=fault.code)

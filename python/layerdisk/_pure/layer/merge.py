@@ -107,7 +107,7 @@ class Merge:
         max_links = self.storage.layout.max_links
         if tree.links[node] >= max_links:
             raise DiskSizeExceeded(
-                f"the link's target {quote(target)} has {max_links} links, the most possible"
+                f"the link's target {quote(target)} has {max_links} links, which is the maximum"
             )
         if existing is not None:
             if not tree.is_dir(existing) and tree.links[existing] >= 2:
@@ -251,7 +251,7 @@ class Merge:
         if self.tree.links[parent] < max_links:
             return
         if self.faults.reproduces(Fault.B23):
-            raise DiskSizeExceeded(f"the directory above has {max_links} links, the most possible")
+            raise DiskSizeExceeded(f"the directory above has {max_links} links, which is the maximum")
         self.storage.require(features.DIR_NLINK)
         self.faults.found(Fault.B23)
 
@@ -273,7 +273,7 @@ class Merge:
             size = attributes.size
             max_size = self.storage.layout.max_file_size
             if size > max_size:
-                raise DiskSizeExceeded(f"the file has {size} bytes, at most {max_size} are possible")
+                raise DiskSizeExceeded(f"the file has {size} bytes, at most {max_size} are allowed")
             if size <= self.storage.max_inline_size:
                 flags |= INLINE
             return mode | _REGULAR, size, flags

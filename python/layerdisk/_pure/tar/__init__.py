@@ -184,7 +184,7 @@ class Reader(Stream):
         self._ended = True
         if pending is not None and self._cut_end is CutEnd.REFUSED:
             raise TruncatedTar(
-                "the archive ends behind an extended header, before the entry that it is for",
+                "the archive ends after an extended header, before the entry that it is for",
                 None,
                 pending,
                 Fault.B24CutHeaders.code,
@@ -207,7 +207,7 @@ class Reader(Stream):
             self._ended = True
             if self._cut_end is CutEnd.REFUSED:
                 raise TruncatedTar(
-                    f"the archive ends in the padding behind data, {padding - skipped} bytes short",
+                    f"the archive ends in the padding after data, {padding - skipped} bytes short",
                     None,
                     self.position(),
                     Fault.B24CutPadding.code,

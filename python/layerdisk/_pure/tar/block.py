@@ -97,7 +97,7 @@ def number(field: bytes, name: str) -> int:
     """Return a number in octal or base 256, as 64 bits with sign."""
     value = _known_octal(field) if field[0] < 0x80 else _base256(field)
     if value is None:
-        raise InvalidTar(f"field {name} is no number of 64 bits: {quote(field)}")
+        raise InvalidTar(f"field {name} is not a number of 64 bits: {quote(field)}")
     return value
 
 

@@ -106,7 +106,7 @@ class Records(dict[bytes, bytes]):
         value = self.get(_SPARSE_MAP)
         parts = value.split(b",") if value else []
         if count is None or count < 0:
-            raise InvalidTar("record GNU.sparse.numblocks is no number from 0 on")
+            raise InvalidTar("record GNU.sparse.numblocks is not a number from 0 on")
         if 2 * count != len(parts):
             raise InvalidTar(
                 f"record GNU.sparse.map has {len(parts)} numbers, GNU.sparse.numblocks says twice {count}"
@@ -123,7 +123,7 @@ def _record(body: bytes, start: int) -> tuple[bytes, bytes, int]:
 
     space = body.find(b" ", start)
     if space < 0:
-        raise bad("no space behind its length")
+        raise bad("no space after its length")
     length = decimal(body[start:space])
     left = len(body) - start
     if length is None or not _MIN_RECORD_LEN <= length <= left:
@@ -144,7 +144,7 @@ def _record(body: bytes, start: int) -> tuple[bytes, bytes, int]:
 def _number(key: bytes, value: bytes) -> int:
     number = decimal(value)
     if number is None:
-        raise _bad_value(key, value, "no decimal number of 64 bits")
+        raise _bad_value(key, value, "not a decimal number of 64 bits")
     return number
 
 

@@ -137,7 +137,7 @@ impl<S: Sink> Storage<S> {
     ) -> Result<()> {
         if !faults.reproduces(Fault::B16) && !(1..=MAX_TARGET_LEN).contains(&target.len()) {
             let message = format!(
-                "the symlink's target has {} bytes, 1 to {MAX_TARGET_LEN} are possible",
+                "the symlink's target has {} bytes, it must have 1 to {MAX_TARGET_LEN}",
                 target.len()
             );
             return Err(Error::invalid_entry(message).fault(Fault::B16));

@@ -121,9 +121,13 @@ fn is_kept(name: &[u8], value: &[u8], kind: u16, faults: &mut Faults) -> Result<
     let is_directory = kind == FileType::Directory.bits();
     let is_symlink = kind == FileType::Symlink.bits();
     let is_regular = kind == FileType::Regular.bits() || kind == 0;
-    let (index, _) = xattr::split_name(name);
+    let (index, rest) = xattr::split_name(name);
     if index == 0 {
         faults.found_with(Fault::N6, quote(name));
+        return Ok(false);
+    }
+    if name.ends_with(b".") && rest.is_empty() {
+        faults.found_with(Fault::N6NoName, quote(name));
         return Ok(false);
     }
     xattr::check_name(name)?;
@@ -165,5 +169,5 @@ fn check_range(field: &str, value: i64, max: i64, faults: &Faults, fault: Fault)
     if (0..=max).contains(&value) || faults.reproduces(fault) {
         return Ok(());
     }
-    Err(Error::invalid_entry(format!("{field} is {value}, 0 to {max} are possible")).fault(fault))
+    Err(Error::invalid_entry(format!("{field} is {value}, it must be 0 to {max}")).fault(fault))
 }

@@ -97,7 +97,7 @@ impl<S: Sink> Merge<S> {
         let max_links = self.storage.layout().max_links;
         if self.tree.node(node).links >= max_links {
             return Err(Error::disk_size(format!(
-                "the link's target {} has {max_links} links, the most possible",
+                "the link's target {} has {max_links} links, which is the maximum",
                 quote(target)
             )));
         }
@@ -289,7 +289,7 @@ impl<S: Sink> Merge<S> {
         }
         if self.faults.reproduces(Fault::B23) {
             return Err(Error::disk_size(format!(
-                "the directory above has {max_links} links, the most possible"
+                "the directory above has {max_links} links, which is the maximum"
             )));
         }
         self.storage.require(Features::DIR_NLINK);
@@ -360,7 +360,7 @@ impl<S: Sink> Merge<S> {
     fn check_file_size(&self, size: u64) -> Result<u64> {
         let max = self.storage.layout().max_file_size;
         if size > max {
-            return Err(Error::disk_size(format!("the file has {size} bytes, at most {max} are possible")));
+            return Err(Error::disk_size(format!("the file has {size} bytes, at most {max} are allowed")));
         }
         Ok(size)
     }

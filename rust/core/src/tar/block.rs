@@ -167,7 +167,9 @@ pub fn text(field: &[u8]) -> &[u8] {
 pub fn number(field: &[u8], name: &str) -> Result<i64> {
     let is_base256 = field.first().is_some_and(|first| first & 0x80 != 0);
     let value = if is_base256 { base256(field) } else { octal(field) };
-    value.ok_or_else(|| Error::invalid_tar(format!("field {name} is no number of 64 bits: {}", quote(field))))
+    value.ok_or_else(|| {
+        Error::invalid_tar(format!("field {name} is not a number of 64 bits: {}", quote(field)))
+    })
 }
 
 /// A signed decimal number of 64 bits: a sign if any, and digits.

@@ -215,7 +215,7 @@ impl<I: Input> Reader<I> {
         self.ended = true;
         match waiting {
             Some(offset) if self.cut_end == CutEnd::Refused => {
-                let message = "the archive ends behind an extended header, before the entry that it is for";
+                let message = "the archive ends after an extended header, before the entry that it is for";
                 Err(Error::truncated(message).at(offset).fault(Fault::B24CutHeaders))
             }
             _ => Ok(None),
@@ -235,7 +235,7 @@ impl<I: Input> Reader<I> {
             self.ended = true;
             if self.cut_end == CutEnd::Refused {
                 let message =
-                    format!("the archive ends in the padding behind data, {} bytes short", padding - skipped);
+                    format!("the archive ends in the padding after data, {} bytes short", padding - skipped);
                 return Err(Error::truncated(message).at(self.stream.position()).fault(Fault::B24CutPadding));
             }
         }

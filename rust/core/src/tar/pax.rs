@@ -113,8 +113,8 @@ impl Records {
             Some(map) => map.split(|&b| b == b',').collect(),
             None => Vec::new(),
         };
-        let count =
-            count.ok_or_else(|| Error::invalid_tar("record GNU.sparse.numblocks is no number from 0 on"))?;
+        let count = count
+            .ok_or_else(|| Error::invalid_tar("record GNU.sparse.numblocks is not a number from 0 on"))?;
         if count.checked_mul(2) != Some(parts.len() as u64) {
             let message = format!(
                 "record GNU.sparse.map has {} numbers, GNU.sparse.numblocks says twice {count}",
@@ -139,14 +139,14 @@ impl Records {
     }
 
     fn decimal(&self, key: &[u8], value: &[u8]) -> Result<i64> {
-        decimal(value).ok_or_else(|| bad_value(key, value, "no decimal number of 64 bits"))
+        decimal(value).ok_or_else(|| bad_value(key, value, "not a decimal number of 64 bits"))
     }
 }
 
 /// The first record of the body, and what follows it.
 fn record(body: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
     let bad = |why: &str| Error::invalid_tar(format!("extended header record {}: {why}", quote(body)));
-    let space = body.iter().position(|&b| b == b' ').ok_or_else(|| bad("no space behind its length"))?;
+    let space = body.iter().position(|&b| b == b' ').ok_or_else(|| bad("no space after its length"))?;
     let length = body.get(..space).and_then(decimal).and_then(|length| usize::try_from(length).ok());
     let length = length.filter(|length| (MIN_RECORD_LEN..=body.len()).contains(length)).ok_or_else(|| {
         bad(&format!("its length is not from {MIN_RECORD_LEN} to {}, the bytes left", body.len()))

@@ -86,7 +86,7 @@ def check_name(full: bytes) -> None:
     _, name = split_name(full)
     if len(name) > _MAX_NAME_LEN:
         raise InvalidEntry(
-            f"the name of xattr {quote(full)} has {len(name)} bytes behind its prefix, at most"
+            f"the name of xattr {quote(full)} has {len(name)} bytes after its prefix, at most"
             f" {_MAX_NAME_LEN} are allowed",
             code=Fault.B14.code,
         )

@@ -120,7 +120,7 @@ pub fn check_name(full: &[u8]) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "the name of xattr {} has {} bytes behind its prefix, at most {MAX_NAME_LEN} are allowed",
+        "the name of xattr {} has {} bytes after its prefix, at most {MAX_NAME_LEN} are allowed",
         quote(full),
         name.len()
     );
