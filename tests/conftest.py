@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,11 +27,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # the builders, whatever pytest's import mode is
 
 from common import OLDER  # noqa: E402
-from machine import missing  # noqa: E402
+from machine import LAYER_PROPERTIES, missing  # noqa: E402
 from oracle_client import Oracle, build  # noqa: E402
-
-# Of tests/differential, those over which the layers of the profile `fuzz` are spread; all others get as many each.
-LAYER_PROPERTIES = 6
 
 settings.register_profile(
     "common",
@@ -44,6 +42,12 @@ _FUZZ_LAYERS = int(os.environ.get("LAYERDISK_FUZZ_EXAMPLES", "20000"))
 settings.register_profile("ci", _COMMON, max_examples=250)
 settings.register_profile("fuzz", _COMMON, max_examples=-(-_FUZZ_LAYERS // LAYER_PROPERTIES))
 settings.load_profile(os.environ.get("LAYERDISK_TEST_PROFILE", "ci"))
+
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in a shell's background: programs of the tests inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:

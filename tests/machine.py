@@ -10,6 +10,9 @@ from typing import NoReturn
 
 import pytest
 
+# Of tests/differential, those over which the layers of the profile `fuzz` are spread; all others get as many each.
+LAYER_PROPERTIES = 6
+
 
 def missing(what: str) -> NoReturn:
     """Skip the test for want of something on this machine; fail it in CI."""

@@ -198,7 +198,9 @@ def node_of(entry: dict[str, Any], kind: bytes) -> Node:
     format = TYPES.get(kind, stat.S_IFREG)
     permissions = 0o777 if kind == b"2" else 0
     node = Node(format | (entry["mode"] & 0o7777) | permissions)
-    node.uid, node.gid = (entry[key] if entry[key] != 0xFFFFFFFF else OVERFLOW_ID for key in ("uid", "gid"))
+    node.uid, node.gid = (
+        entry[key] % (1 << 32) if entry[key] != 0xFFFFFFFF else OVERFLOW_ID for key in ("uid", "gid")
+    )
     for key in ("mtime", "atime", "ctime"):
         setattr(node, f"{key}_ns", kernel_time(entry[key]))
     for xattr in entry["xattrs"] or []:

@@ -18,7 +18,8 @@ RESULT = ConvertResult(digest="sha256:00", size=1024, image_size=4096, findings=
 def test_a_result_shows_its_fields_in_order() -> None:
     assert repr(RESULT) == (
         "ConvertResult(digest='sha256:00', size=1024, image_size=4096, blocks=0, inodes=0, directories=0,"
-        " findings=(Finding(code='B3', entry='f', offset=512, message='a wrong time', identical=False, count=1),))"
+        " findings=(Finding(code='B3', entry='f', offset=512, message='a wrong time', identical=False, count=1),),"
+        " verity=None)"
     )
 
 

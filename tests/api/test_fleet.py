@@ -5,11 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import fcntl
-import inspect
 import json
 import multiprocessing
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -27,7 +25,6 @@ from layerdisk.cancel import Cancellation
 from layerdisk.cli import main
 from layerdisk.errdefs import (
     Canceled,
-    ConversionError,
     DataLoss,
     LayerdiskError,
     NotFound,
@@ -38,8 +35,6 @@ from layerdisk.fleet import Job, JobResult, convert_many, run_job
 from layerdisk.image import read_image
 from layouts import Layout
 from tarfiles import archive, regular
-
-ERRORS = [cls for cls in vars(errdefs).values() if inspect.isclass(cls) and issubclass(cls, LayerdiskError)]
 
 
 def image_with(layout: Layout, name: str, layers: list[bytes]) -> dict[str, Any]:
@@ -426,35 +421,6 @@ def test_other_options_are_another_job(tmp_path: Path) -> None:
     ]
     assert len({job.key, *(other.key for other in others)}) == 6
     assert Job("x", "y", layers_at_a_time=4).key == job.key
-
-
-# Pickling
-
-
-@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
-def test_results_pickle_with_every_error(cls: type[LayerdiskError]) -> None:
-    error = cls("bad", "caf\udce9", 512, "B17") if issubclass(cls, ConversionError) else cls("bad")
-    result = JobResult(Job("x", "y", options={"layout": "hcsshim"}), error=error, is_passing=True)
-    copy = pickle.loads(pickle.dumps(result))
-    assert copy.job == result.job
-    assert (type(copy.error), str(copy.error), vars(copy.error)) == (cls, str(error), vars(error))
-
-
-class Unpicklable(Exception):
-    """An exception as libraries have them, which does not survive."""
-
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__("bad")
-        self.lock = threading.Lock()
-
-
-def test_what_a_library_raises_pickles_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise Unpicklable(1, 2)
-
-    monkeypatch.setattr(fleet, "open_image", fail)
-    result = pickle.loads(pickle.dumps(run_job(Job("x", "y"), None)))
-    assert str(result.error) == "failed to convert x: Unpicklable: bad"
 
 
 # A dask cluster

@@ -121,7 +121,6 @@ def test_a_commit_of_a_changed_snapshot_can_be_run_on(stack: Start, image: Calla
     started = stack("overlay")
     started.ctr("image", "import", "--local", "--snapshotter", "layerdisk", image("+gzip"))
     started.ctr("run", "--snapshotter", "layerdisk", IMAGE, "k", "/bin/sh", "-c", CHANGE)
-    started.ctr("containers", "rm", "--keep-snapshot", "k")
     started.ctr("snapshots", "--snapshotter", "layerdisk", "commit", "committed", "k")
     started.ctr("snapshots", "--snapshotter", "layerdisk", "prepare", "again", "committed")
     mount = str(started.ctr("snapshots", "--snapshotter", "layerdisk", "mounts", "/mnt", "again").stdout)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import test_cores
-from conftest import LAYER_PROPERTIES
+from machine import LAYER_PROPERTIES
 
 
 def test_layers_are_spread_over_all_properties_that_take_one() -> None:

@@ -60,7 +60,7 @@ LARGE = [
         lambda: [*(regular(f"{i % 50}/{i}", pattern(i % 50)) for i in range(36000)), END],
         "B13",
     ),
-    made("deep-path", lambda: [regular("/".join(["d"] * 3000)), regular("/".join(["e"] * 1000)), END], "B13"),
+    made("deep-path", lambda: [regular("/".join(["d"] * 2000)), regular("/".join(["e"] * 1000)), END], "B13"),
     made(
         "extents-339",
         lambda: [

@@ -18,7 +18,9 @@ from oracle_client import Oracle
 
 Mount = Callable[[Path], Path]
 EXAMPLES = settings().max_examples // 4
-TREES = [one for one in layers.SMALL if one.refusal is None]
+# What the system calls of a walk cannot show: a path of PATH_MAX below a mount point, and a capability of revision 1.
+NOT_SHOWN = {"N18-path-4095", "capability-revisions"}
+TREES = [one for one in layers.SMALL if one.refusal is None and one.name not in NOT_SHOWN]
 
 
 @pytest.mark.parametrize("layer", TREES, ids=lambda layer: layer.name)

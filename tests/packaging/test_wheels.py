@@ -59,7 +59,7 @@ def test_nothing_names_a_folder_of_the_machine_that_built_it(published: Publishe
             name: folder
             for name, data in found.items()
             for folder in folders
-            if folder.encode() in data and not name.endswith(".py")
+            if f"{folder}/".encode() in data and not name.endswith(".py")
         }
         assert wrong == {}
     [components] = (

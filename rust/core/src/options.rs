@@ -1,7 +1,7 @@
 //! What a conversion can be asked for: the one record that crosses into a core.
 
 use crate::container::Container;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quote};
 use crate::ext4::layout::Layout;
 use crate::faults::FaultSet;
 use crate::verity::device::Device;
@@ -74,6 +74,6 @@ impl Container {
 pub fn by_name<T: Copy>(option: &str, names: &[(&str, T)], name: &str) -> Result<T> {
     names.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<_> = names.iter().map(|(known, _)| format!("{known:?}")).collect();
-        Error::invalid_argument(format!("{option} is {name:?}, not {}", known.join(" or ")))
+        Error::invalid_argument(format!("{option} is {}, not {}", quote(name.as_bytes()), known.join(" or ")))
     })
 }
