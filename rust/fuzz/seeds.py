@@ -7,6 +7,7 @@ A target's input is a few bytes of options, as its source says, and a tar.
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "python"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from layers import BY_NAME, SMALL, layer, pattern
