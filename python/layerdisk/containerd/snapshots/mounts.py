@@ -43,11 +43,6 @@ def unmount(directory: str) -> None:
         _run(["umount", "--", directory])
 
 
-def is_mounted(directory: str) -> bool:
-    """Return whether something is mounted on the directory."""
-    return directory in set(mounts_below(directory))
-
-
 def mounts_below(root: str) -> Iterator[str]:
     """Return the mount points at or below a directory, the newest first.
 
